@@ -1,0 +1,110 @@
+// The one build: AssemblyScript → Binaryen → esbuild, then tests, benchmarks or types on request.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import esbuild from "esbuild";
+
+const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
+const names = process.argv.slice(2).filter((a) => !a.startsWith("--"));
+const quiet = !flags.has("--verbose");
+
+/** Wasm features of each target of asconfig.json, for Binaryen, which cannot read them off the module. */
+const WASM_TARGETS = {
+  simd: [],
+  relaxed: ["RelaxedSIMD"],
+  "simd-shared": ["Atomics"],
+  "relaxed-shared": ["RelaxedSIMD", "Atomics"],
+};
+const BASELINE = ["SIMD128", "BulkMemory", "BulkMemoryOpt", "SignExt", "NontrappingFPToInt", "MutableGlobals"];
+
+function newest(dir) {
+  let time = 0;
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) time = Math.max(time, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+  }
+  return time;
+}
+
+async function buildWasm() {
+  mkdirSync("dist/wasm", { recursive: true });
+  const sources = Math.max(newest("assembly"), statSync("asconfig.json").mtimeMs, statSync("build.mjs").mtimeMs);
+  const stale = Object.keys(WASM_TARGETS).filter((t) => {
+    const out = `dist/wasm/${t}.wasm`;
+    return !existsSync(out) || statSync(out).mtimeMs < sources;
+  });
+  if (!stale.length) return;
+  const [{ default: asc }, { default: binaryen }] = await Promise.all([import("assemblyscript/asc"), import("binaryen")]);
+  for (const target of stale) {
+    const raw = `dist/wasm/${target}.raw.wasm`;
+    const { error, stderr } = await asc.main(["--config", "asconfig.json", "--target", target, "--outFile", raw]);
+    if (error) {
+      process.stderr.write(stderr.toString());
+      throw new Error(`asc failed for target ${target}: ${error.message}`);
+    }
+    const before = readFileSync(raw);
+    const module = binaryen.readBinary(before);
+    // Explicit, never Features.All: that would let through what the target lacks.
+    module.setFeatures([...BASELINE, ...WASM_TARGETS[target]].reduce((mask, f) => mask | binaryen.Features[f], 0));
+    binaryen.setOptimizeLevel(3);
+    binaryen.setShrinkLevel(0);
+    module.optimize();
+    if (!module.validate()) throw new Error(`binaryen: ${target} does not validate`);
+    const bytes = module.emitBinary();
+    module.dispose();
+    rmSync(raw);
+    writeFileSync(`dist/wasm/${target}.wasm`, bytes);
+    console.error(`wasm ${target.padEnd(14)} ${kib(before.length)} → ${kib(bytes.length)} (${kib(gzipSync(bytes).length)} gzipped)`);
+  }
+}
+
+const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
+
+/** `target` is explicit: with esnext the binary loader would emit Uint8Array.fromBase64, absent before Node 26. */
+const COMMON = {
+  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external",
+  loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
+};
+
+async function buildJs() {
+  const entryPoints = ["index", "node", "cli"].map((n) => `src/${n}.ts`).filter((f) => existsSync(f));
+  if (!entryPoints.length) return;
+  const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+  await esbuild.build({ ...COMMON, entryPoints, outdir: "dist", splitting: true, chunkNames: "chunks/[name]-[hash]", define: { NIBBLELM_VERSION: JSON.stringify(version) } });
+}
+
+function run(command, args) {
+  const { status, signal, error } = spawnSync(command, args, { stdio: "inherit" });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? (signal ? 1 : 0));
+}
+
+/** Node 20 cannot load TypeScript, so tests and benchmarks are bundled first. */
+async function bundle(dir, pattern) {
+  const outdir = `.tmp/${dir}`;
+  rmSync(outdir, { recursive: true, force: true });
+  const entryPoints = readdirSync(dir, { recursive: true }).map(String)
+    .filter((f) => pattern.test(f) && !f.includes("node_modules"))
+    .filter((f) => !names.length || names.some((n) => f.includes(n)))
+    .map((f) => join(dir, f));
+  await esbuild.build({ ...COMMON, entryPoints, outdir, outbase: dir, sourcemap: "inline", outExtension: { ".js": ".mjs" }, define: { NIBBLELM_VERSION: '"test"' } });
+  return outdir;
+}
+
+const started = performance.now();
+await buildWasm();
+if (flags.has("--test")) {
+  await buildJs();
+  const outdir = await bundle("test", /\.test\.ts$/);
+  // Node 20 hides relaxed SIMD behind a flag; newer Nodes accept the flag and ignore it.
+  run(process.execPath, ["--experimental-wasm-relaxed-simd", "--enable-source-maps", "node_modules/uvu/bin.js", outdir, "\\.test\\.mjs$"]);
+} else if (flags.has("--bench")) {
+  await buildJs();
+  const outdir = await bundle("bench", /^[^/]+\.bench\.ts$/);
+  for (const f of readdirSync(outdir).filter((f) => f.endsWith(".mjs"))) run(process.execPath, ["--expose-gc", join(outdir, f)]);
+} else {
+  rmSync("dist/chunks", { recursive: true, force: true });
+  await buildJs();
+  if (flags.has("--types")) run("node_modules/.bin/tsc", ["--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types", "--rootDir", "src", "-p", "tsconfig.types.json"]);
+  if (!quiet) console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}

@@ -1,0 +1,37 @@
+import type { DType, TypedArray } from "./dtype.ts";
+import type { Op, Operands, Params } from "./op.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface DeviceMemory {
+  /** Bytes allocated now. */
+  readonly live: number;
+  /** The most that were allocated at once. */
+  readonly peak: number;
+  /** Buffers allocated now. */
+  readonly buffers: number;
+}
+
+/**
+ * Owns buffers and runs ops in the order they were given.
+ * `run` and `write` only queue; `read` and `finish` wait for everything before them.
+ */
+export interface Device {
+  readonly kind: "wasm" | "webgpu" | "reference";
+  /** For the log: `wasm (relaxed SIMD, 1 thread)`. */
+  readonly description: string;
+  /** What results depend on besides the inputs: `simd`, `relaxed`, or a shader variant. */
+  readonly build: string;
+  readonly memory: DeviceMemory;
+  /** Contents are undefined. @throws MemoryError */
+  allocate(dtype: DType, shape: readonly number[], label: string): Tensor;
+  free(tensor: Tensor): void;
+  /** Copies `data` (bits for f16/bf16) to the start of the tensor, after all ops queued before. */
+  write(tensor: Tensor, data: TypedArray): void;
+  /** Checks the call against the contract, then queues it. @throws ShapeError */
+  run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void;
+  /** Waits for the queue and returns a copy. */
+  read(tensor: Tensor): Promise<TypedArray>;
+  finish(): Promise<void>;
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,76 @@
+import type { DType } from "./dtype.ts";
+import { ShapeError } from "./errors.ts";
+import { elementsOf, type Tensor } from "./tensor.ts";
+
+export type Params<P extends string = string> = Readonly<Record<P, number>>;
+export type Operands<O extends string = string> = Readonly<Record<O, Tensor>>;
+
+/** A pointer argument of the Wasm export and `@binding(1..n)` of the shader, in this order. */
+export interface Operand<O extends string = string, P extends string = string> {
+  readonly name: O;
+  readonly dtype: DType | readonly DType[];
+  readonly access: "in" | "out" | "inout";
+  /** Elements that the kernel touches; the tensor given may be longer (a prefix is used). */
+  readonly shape: (params: Params<P>) => readonly number[];
+}
+
+/** A trailing scalar of the Wasm export and a field of `struct Params` of the shader. */
+export interface Param<P extends string = string> {
+  readonly name: P;
+  readonly type: "u32" | "i32" | "f32";
+}
+
+/** How far a device may be from the plain reference in `test/ops/`. */
+export type Agreement = "bits" | { readonly relative: number; readonly absolute: number };
+
+/** The contract of one computation: what both kernels, the tests and the benchmarks agree on. */
+export interface Op<O extends string = string, P extends string = string> {
+  /** Also the file name in every folder; the Wasm export is its camelCase. */
+  readonly name: string;
+  readonly operands: readonly Operand<O, P>[];
+  readonly params: readonly Param<P>[];
+  /** Conditions beyond dtypes and sizes. @throws ShapeError */
+  readonly check?: (params: Params<P>, operands: Operands<O>) => void;
+  /** Independent pieces of work; any order and any grouping of tiles gives the same bits. */
+  readonly tiles: (params: Params<P>) => number;
+  /** Bytes of scratch memory that one worker needs. */
+  readonly scratch?: (params: Params<P>) => number;
+  readonly cost: (params: Params<P>) => { readonly bytes: number; readonly flops: number };
+  readonly agreement: Agreement;
+  readonly devices: readonly ("wasm" | "webgpu")[];
+}
+
+/** Keeps the literal names of operands and params, so that a wrong name is a type error. */
+export function defineOp<const O extends string, const P extends string>(op: Op<O, P>): Op<O, P> {
+  return op;
+}
+
+/** `matmul-nf4-nt` → `matmulNf4Nt` */
+export function exportName(opName: string): string {
+  return opName.replace(/-([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+}
+
+/**
+ * The only validation there is: kernels trust it.
+ * @throws ShapeError naming the op and the operand or param.
+ */
+export function checkOp<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
+  for (const { name, type } of op.params) {
+    const value = params[name];
+    if (typeof value !== "number" || Number.isNaN(value)) throw new ShapeError(op.name, name, { expected: type, got: value });
+    if (type === "f32") continue;
+    const low = type === "u32" ? 0 : -2147483648;
+    if (!Number.isInteger(value) || value < low || value > 4294967295) throw new ShapeError(op.name, name, { expected: type, got: value });
+  }
+  for (const { name, dtype, shape } of op.operands) {
+    const tensor = operands[name];
+    if (!tensor) throw new ShapeError(op.name, name, { expected: "a tensor", got: tensor });
+    const allowed = typeof dtype === "string" ? tensor.dtype === dtype : dtype.includes(tensor.dtype);
+    if (!allowed) throw new ShapeError(op.name, `dtype of ${name} (${tensor.label})`, { expected: String(dtype), got: tensor.dtype });
+    const need = shape(params);
+    if (elementsOf(tensor.shape) < elementsOf(need)) {
+      throw new ShapeError(op.name, `size of ${name} (${tensor.label})`, { expected: `[${need}]`, got: `[${tensor.shape}]` });
+    }
+  }
+  op.check?.(params, operands);
+}
