@@ -1,0 +1,64 @@
+import type { Device } from "../device.ts";
+import type { Tensor } from "../tensor.ts";
+import { LINEARS, type LinearName } from "./activations.ts";
+import type { DecoderLayer } from "./decoder-layer.ts";
+import type { Linear } from "./linear.ts";
+import { ropeTables, type RopeScaling } from "./rope-table.ts";
+import type { LlamaShape } from "./shape.ts";
+import type { Weight } from "./weight.ts";
+
+export interface LlamaParts {
+  readonly shape: LlamaShape;
+  readonly embedding: Tensor; // f32[vocab, hidden]
+  readonly layers: readonly DecoderLayer[];
+  readonly norm: Tensor; // f32[hidden]
+  /** The embedding again when it is tied. */
+  readonly head: Weight;
+}
+
+/** A Llama on a device: frozen weights, and adapters hung on its linears. */
+export class Llama implements LlamaParts {
+  readonly device: Device;
+  readonly shape: LlamaShape;
+  readonly embedding: Tensor;
+  readonly layers: readonly DecoderLayer[];
+  readonly norm: Tensor;
+  readonly head: Weight;
+  readonly #rope: { theta: number; scaling: RopeScaling | undefined };
+
+  constructor(device: Device, parts: LlamaParts, rope: { theta: number; scaling: RopeScaling | undefined }) {
+    this.device = device;
+    this.shape = parts.shape;
+    this.embedding = parts.embedding;
+    this.layers = parts.layers;
+    this.norm = parts.norm;
+    this.head = parts.head;
+    this.#rope = rope;
+  }
+
+  /** Every linear an adapter may hang on, by its Hugging Face module path. The head is none of them. */
+  linears(): Map<string, Linear> {
+    return new Map(this.layers.flatMap((layer, i) => LINEARS.map((name) => [linearPath(i, name), layer.linears[name]] as const)));
+  }
+
+  /** cos and sin for `positions` positions, on the device. */
+  allocateRope(positions: number): { cos: Tensor; sin: Tensor } {
+    const half = this.shape.headDim / 2;
+    const tables = ropeTables(positions, this.shape.headDim, this.#rope.theta, this.#rope.scaling);
+    const cos = this.device.allocate("f32", [positions, half], "rope.cos");
+    const sin = this.device.allocate("f32", [positions, half], "rope.sin");
+    this.device.write(cos, tables.cos);
+    this.device.write(sin, tables.sin);
+    return { cos, sin };
+  }
+}
+
+const PARENT: Record<LinearName, string> = {
+  q_proj: "self_attn", k_proj: "self_attn", v_proj: "self_attn", o_proj: "self_attn",
+  gate_proj: "mlp", up_proj: "mlp", down_proj: "mlp",
+};
+
+/** `model.layers.3.mlp.up_proj` */
+export function linearPath(layer: number, name: LinearName): string {
+  return `model.layers.${layer}.${PARENT[name]}.${name}`;
+}

@@ -1,0 +1,96 @@
+import type { Device } from "../device.ts";
+import { fill } from "../ops/index.ts";
+import { viewTensor, type Tensor } from "../tensor.ts";
+
+/** One low-rank update of one linear: y += scaling · (x Aᵀ) Bᵀ. */
+export interface Lora {
+  readonly a: Tensor; // f32[r, in]
+  readonly b: Tensor; // f32[out, r]
+  readonly r: number;
+  /** alpha / r, or alpha / √r with rsLoRA. */
+  readonly scaling: number;
+  readonly gradA?: Tensor; // f32[r, in]
+  readonly gradB?: Tensor; // f32[out, r]
+  readonly dropout?: { readonly probability: number; readonly key0: number; readonly key1: number };
+}
+
+/** What an adapter is before it has memory on a device. */
+export interface LoraModule {
+  /** `model.layers.0.self_attn.q_proj` */
+  readonly path: string;
+  readonly r: number;
+  readonly scaling: number;
+  readonly in: number;
+  readonly out: number;
+}
+
+/** Offsets are multiples of 64 elements = 256 bytes, what any GPU accepts as a binding offset. */
+const ALIGN = 64;
+
+interface Slot { module: LoraModule; a: number; b: number }
+
+/** All adapter matrices of a model in one flat buffer, with gradients and optimizer state of the same layout. */
+export class AdapterParameters {
+  readonly slots: readonly Slot[];
+  readonly length: number;
+  readonly param: Tensor;
+  readonly grad: Tensor | undefined;
+  readonly expAvg: Tensor | undefined;
+  readonly expAvgSq: Tensor | undefined;
+  readonly #device: Device;
+
+  /** With `training`, gradients and AdamW's moments too, set to 0. Parameters are undefined until `write`. */
+  constructor(device: Device, modules: readonly LoraModule[], training: boolean) {
+    this.#device = device;
+    let at = 0;
+    const place = (n: number): number => { const here = at; at += Math.ceil(n / ALIGN) * ALIGN; return here; };
+    this.slots = modules.map((module) => ({ module, a: place(module.r * module.in), b: place(module.out * module.r) }));
+    this.length = Math.max(at, ALIGN);
+    const make = (label: string): Tensor => {
+      const tensor = device.allocate("f32", [this.length], label);
+      device.run(fill, { y: tensor }, { n: this.length, value: 0 });
+      return tensor;
+    };
+    this.param = make("adapter");
+    if (training) {
+      this.grad = make("adapter gradients");
+      this.expAvg = make("exp_avg");
+      this.expAvgSq = make("exp_avg_sq");
+    }
+  }
+
+  /** Number of trainable values, padding not counted. */
+  get count(): number {
+    return this.slots.reduce((sum, { module: m }) => sum + m.r * (m.in + m.out), 0);
+  }
+
+  lora(slot: Slot, dropout?: Lora["dropout"]): Lora {
+    const { module: m } = slot;
+    const a = (flat: Tensor): Tensor => viewTensor(flat, [m.r, m.in], slot.a);
+    const b = (flat: Tensor): Tensor => viewTensor(flat, [m.out, m.r], slot.b);
+    const gradients = this.grad ? { gradA: a(this.grad), gradB: b(this.grad) } : {};
+    return { a: a(this.param), b: b(this.param), r: m.r, scaling: m.scaling, ...gradients, ...(dropout ? { dropout } : {}) };
+  }
+
+  /** Copies matrices by module path into one of the flat buffers. */
+  write(flat: Tensor, values: ReadonlyMap<string, { a: Float32Array; b: Float32Array }>): void {
+    for (const { module, a, b } of this.slots) {
+      const matrices = values.get(module.path);
+      if (!matrices) continue;
+      this.#device.write(viewTensor(flat, [matrices.a.length], a), matrices.a);
+      this.#device.write(viewTensor(flat, [matrices.b.length], b), matrices.b);
+    }
+  }
+
+  async read(flat: Tensor): Promise<Map<string, { a: Float32Array; b: Float32Array }>> {
+    const all = (await this.#device.read(flat)) as Float32Array;
+    return new Map(this.slots.map(({ module: m, a, b }) => [
+      m.path, { a: all.slice(a, a + m.r * m.in), b: all.slice(b, b + m.out * m.r) },
+    ]));
+  }
+
+  dispose(): void {
+    for (const tensor of [this.param, this.grad, this.expAvg, this.expAvgSq]) if (tensor) this.#device.free(tensor);
+  }
+}
+

@@ -1,0 +1,57 @@
+import type { Device } from "../device.ts";
+import { matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** A frozen matrix [out, in] in float32. */
+export interface DenseWeight {
+  readonly kind: "dense";
+  readonly out: number;
+  readonly in: number;
+  readonly values: Tensor; // f32[out, in]
+}
+
+/** A frozen matrix [out, in] in 4 bits; blocks run over the flattened matrix. */
+export interface QuantizedWeight {
+  readonly kind: "4bit";
+  readonly out: number;
+  readonly in: number;
+  readonly packed: Tensor; // u8[ceil(out·in / 2)]
+  readonly absmax: Tensor; // f32[blocks], or u8[blocks] when double-quantized
+  readonly code: Tensor; // f32[16]
+  readonly nestedAbsmax: Tensor; // f32[ceil(blocks / 256)], unused unless double-quantized
+  readonly nestedCode: Tensor; // f32[256], unused unless double-quantized
+  readonly blocksize: number;
+  readonly nested: boolean;
+  readonly nestedOffset: number;
+  /** What dequantized values round to, as the `dtype` of the quant state says: 0 f32, 1 f16, 2 bf16. */
+  readonly round: 0 | 1 | 2;
+}
+
+export type Weight = DenseWeight | QuantizedWeight;
+
+/** y[m, out] = x[m, in] · Wᵀ */
+export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m: number): void {
+  const sizes = { m, n: weight.out, k: weight.in, accumulate: 0 };
+  if (weight.kind === "dense") device.run(matmulNt, { x, w: weight.values, y }, sizes);
+  else device.run(matmulNf4Nt, { x, ...constants(weight), y }, { ...sizes, ...scalars(weight) });
+}
+
+/** dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. */
+export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
+  const add = accumulate ? 1 : 0;
+  if (weight.kind === "dense") {
+    device.run(matmulNn, { x: dy, w: weight.values, y: dx }, { m, n: weight.in, k: weight.out, accumulate: add });
+  } else {
+    device.run(matmulNf4Nn, { dy, ...constants(weight), dx }, { m, n: weight.out, k: weight.in, accumulate: add, ...scalars(weight) });
+  }
+}
+
+type Constants = Pick<QuantizedWeight, "packed" | "absmax" | "code" | "nestedAbsmax" | "nestedCode">;
+
+function constants({ packed, absmax, code, nestedAbsmax, nestedCode }: QuantizedWeight): Constants {
+  return { packed, absmax, code, nestedAbsmax, nestedCode };
+}
+
+function scalars(w: QuantizedWeight): { blocksize: number; nested: number; nestedOffset: number; round: number } {
+  return { blocksize: w.blocksize, nested: w.nested ? 1 : 0, nestedOffset: w.nestedOffset, round: w.round };
+}

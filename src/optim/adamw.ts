@@ -1,0 +1,55 @@
+import type { Device } from "../device.ts";
+import type { AdapterParameters } from "../nn/lora.ts";
+import { adamw, clipScale, fill, sumSquares } from "../ops/index.ts";
+import type { Tensor } from "../tensor.ts";
+
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** Clip gradients to this global norm; 0 does not. */
+  readonly maxGradNorm: number;
+}
+
+export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+
+const PARTIAL = 65536; // elements of one partial sum: `sum-squares` has the same number
+
+/** AdamW over the flat buffers of an adapter, gradients clipped by their global norm on the device. */
+export class AdamW {
+  readonly #device: Device;
+  readonly #parameters: AdapterParameters;
+  readonly #options: AdamWOptions;
+  readonly #partials: Tensor; // f32[ceil(n / PARTIAL)]
+  /** f32[2]: the gradient's norm before clipping, and the factor that clips it. */
+  readonly clip: Tensor;
+
+  constructor(device: Device, parameters: AdapterParameters, options: AdamWOptions) {
+    this.#device = device;
+    this.#parameters = parameters;
+    this.#options = options;
+    this.#partials = device.allocate("f32", [Math.ceil(parameters.length / PARTIAL)], "norm partials");
+    this.clip = device.allocate("f32", [2], "clip");
+  }
+
+  zeroGradients(): void {
+    this.#device.run(fill, { y: this.#parameters.grad! }, { n: this.#parameters.length, value: 0 });
+  }
+
+  /** @param t number of this update, from 1. */
+  step(t: number, learningRate: number): void {
+    const { param, grad, expAvg, expAvgSq, length: n } = this.#parameters;
+    const { beta1, beta2, eps, weightDecay, maxGradNorm: maxNorm } = this.#options;
+    this.#device.run(sumSquares, { x: grad!, partials: this.#partials }, { n });
+    this.#device.run(clipScale, { partials: this.#partials, clip: this.clip }, { count: this.#partials.shape[0], maxNorm });
+    this.#device.run(adamw, { clip: this.clip, grad: grad!, param, expAvg: expAvg!, expAvgSq: expAvgSq! }, {
+      n, learningRate, beta1, beta2, eps, weightDecay, correction1: 1 - beta1 ** t, correction2: 1 - beta2 ** t,
+    });
+  }
+
+  dispose(): void {
+    this.#device.free(this.#partials);
+    this.#device.free(this.clip);
+  }
+}
