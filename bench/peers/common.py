@@ -1,5 +1,13 @@
-"""What the peer scripts share: loading a base the way QLoRA does, on the CPU, computing in float32."""
+"""What the peer scripts share: loading a base the way QLoRA does, on the CPU, computing in float32.
+
+usage: common.py MODEL.gguf DIR     makes a float32 Hugging Face folder of a GGUF file (a process of its own, so that
+                                    reading the GGUF does not count as memory of what is measured)
+"""
+import contextlib
 import os
+import subprocess
+import sys
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -60,8 +68,30 @@ def compute_as_specified(model):
     return model
 
 
-def load_base(path, kind="nf4dq"):
-    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already quantized. A path that ends in .gguf is read by Transformers."""
+@contextlib.contextmanager
+def as_folder(path):
+    """The path itself, or for a GGUF file a temporary folder: Transformers does not quantize what it reads from a GGUF."""
+    path = str(path)
+    if not path.endswith(".gguf"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, __file__, path, folder], check=True, stdout=sys.stderr)
+        yield folder
+
+
+def convert_gguf(file, folder):
+    where = {"pretrained_model_name_or_path": os.path.dirname(file) or ".", "gguf_file": os.path.basename(file)}
+    model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    model.hf_quantizer = None  # the weights are dense by now, but Transformers refuses to save what came from a GGUF
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+
+
+def load_base(folder, kind="nf4dq"):
+    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already quantized."""
     options = {"dtype": torch.float32, "device_map": {"": "cpu"}}
     if kind in ("nf4", "nf4dq"):
         options["quantization_config"] = transformers.BitsAndBytesConfig(
@@ -70,12 +100,12 @@ def load_base(path, kind="nf4dq"):
             bnb_4bit_use_double_quant=kind == "nf4dq",
             bnb_4bit_compute_dtype=torch.float32,
         )
-    path = str(path)
-    if path.endswith(".gguf"):
-        options["gguf_file"] = os.path.basename(path)
-        path = os.path.dirname(path) or "."
-    return compute_as_specified(transformers.AutoModelForCausalLM.from_pretrained(path, **options))
+    return compute_as_specified(transformers.AutoModelForCausalLM.from_pretrained(str(folder), **options))
 
 
 def peak_rss_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    convert_gguf(*sys.argv[1:])

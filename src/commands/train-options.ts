@@ -40,9 +40,10 @@ export interface TrainOptions {
   saveSteps: number;
   shuffle: boolean;
   seed: number;
-  /** What a base that is not yet in 4 bits is quantized to while it is loaded (with double quantization). */
+  /** What a base that is not yet in 4 bits is quantized to while it is loaded */
   quantize: QuantizeOnLoad;
   blocksize: number;
+  doubleQuant: boolean;
   /** Bytes that activations may take before `auto` recomputes them. */
   activationMemory: number;
 }
@@ -51,7 +52,7 @@ export const TRAIN_DEFAULTS: TrainOptions = {
   r: 16, loraAlpha: 16, loraDropout: 0, useRslora: false, targetModules: "all-linear", rankPattern: {}, alphaPattern: {},
   learningRate: 2e-4, lrSchedulerType: "cosine", warmupRatio: 0.03, weightDecay: 0, maxGradNorm: ADAMW_DEFAULTS.maxGradNorm,
   numTrainEpochs: 1, perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 8, maxLength: 512,
-  gradientCheckpointing: "auto", saveSteps: 0, shuffle: true, seed: 42, quantize: "nf4", blocksize: 64, activationMemory: 2 ** 30,
+  gradientCheckpointing: "auto", saveSteps: 0, shuffle: true, seed: 42, quantize: "nf4", blocksize: 64, doubleQuant: true, activationMemory: 2 ** 30,
 };
 
 type Check = readonly [keyof TrainOptions, (value: number) => boolean, string];
@@ -98,7 +99,7 @@ const OPTION_KEYS: Record<keyof TrainOptions, true> = {
   rankPattern: true, alphaPattern: true, learningRate: true, lrSchedulerType: true, warmupSteps: true, warmupRatio: true,
   weightDecay: true, maxGradNorm: true, maxSteps: true, numTrainEpochs: true, perDeviceTrainBatchSize: true,
   gradientAccumulationSteps: true, maxLength: true, gradientCheckpointing: true, saveSteps: true, shuffle: true, seed: true,
-  quantize: true, blocksize: true, activationMemory: true,
+  quantize: true, blocksize: true, doubleQuant: true, activationMemory: true,
 };
 
 function oneOf(name: string, value: string, allowed: readonly string[]): void {

@@ -41,6 +41,24 @@ export class Llama implements LlamaParts {
     return new Map(this.layers.flatMap((layer, i) => LINEARS.map((name) => [linearPath(i, name), layer.linears[name]] as const)));
   }
 
+  /** Gives every weight back to the device. */
+  dispose(): void {
+    const tensors = new Set<Tensor>([this.embedding, this.norm]);
+    const add = (weight: Weight): void => {
+      if (weight.kind === "dense") tensors.add(weight.values);
+      else for (const t of [weight.packed, weight.absmax, weight.code, weight.nestedAbsmax, weight.nestedCode]) tensors.add(t);
+    };
+    add(this.head);
+    for (const layer of this.layers) {
+      tensors.add(layer.inputNorm).add(layer.postAttentionNorm);
+      for (const { weight, bias } of Object.values(layer.linears)) {
+        add(weight);
+        if (bias) tensors.add(bias);
+      }
+    }
+    for (const tensor of tensors) this.device.free(tensor);
+  }
+
   /** cos and sin for `positions` positions, on the device. */
   allocateRope(positions: number): { cos: Tensor; sin: Tensor } {
     const half = this.shape.headDim / 2;

@@ -2,7 +2,15 @@
 """Makes odd/: a random Llama none of whose sizes is comfortable, and what Transformers, bitsandbytes and PEFT compute on it.
 
 Hidden 96 (so NF4 blocks of 64 cross rows), 4 heads of 32 over 2 key/value heads (128 != 96), intermediate 160, biases
-everywhere, an own head, vocabulary 259, llama3 rope scaling that bites below position 40. See odd/README.md.
+everywhere, an own head, vocabulary 259, llama3 rope scaling whose three ranges of frequencies all occur.
+
+model/                  the model, float32
+model-nf4-dq/           the same as Transformers + bitsandbytes save it: NF4, double-quantized
+odd-init/               a PEFT adapter: r 4, alpha 8, all-linear, B random
+odd-golden.safetensors  input_ids [2, 48], rope.inv_freq, and for KIND = f32 (the model) and nf4dq (its quantized form):
+                        KIND.base.logits, KIND.adapter.logits (last 8 positions), KIND.*.token_losses [2, 47] and
+                        KIND.grad.<PEFT key>: the gradient of the mean loss. All computed in float32.
+losses.json, versions.json
 
 usage: make-odd.py [--output DIR]          (Python packages: bench/peers/requirements.txt)
 """
@@ -60,7 +68,7 @@ def fill(model, random):
         if p.dim() == 1:
             p.data = 1 + 0.2 * normal(p.shape) if "norm" in name else 0.1 * normal(p.shape)
             continue
-        gain = {"embed_tokens": 0.5 * p.shape[1] ** 0.5, "lm_head": 2.0, "q_proj": 1.5, "k_proj": 1.5}.get(kind, 1.0)
+        gain = {"embed_tokens": 0.5 * p.shape[1] ** 0.5, "lm_head": 1.5, "q_proj": 1.2, "k_proj": 1.2}.get(kind, 1.0)
         uneven = torch.exp(0.3 * normal((1, p.shape[1]))) * torch.exp(0.2 * normal((p.shape[0], 1)))
         p.data = gain * p.shape[1] ** -0.5 * uneven * normal(p.shape)
 
@@ -139,10 +147,11 @@ def main():
         measure(kind, model_folder, adapter_folder, ids, out, losses)
     rotary = model.model.rotary_emb
     out["rope.inv_freq"] = rotary.inv_freq
-    metadata = {"seed": str(SEED), "losses": json.dumps(losses), "versions": json.dumps(VERSIONS)}
-    save_file({k: v.contiguous() for k, v in out.items()}, output / "odd-golden.safetensors", metadata)
+    save_file({k: v.contiguous() for k, v in out.items()}, output / "odd-golden.safetensors", {"seed": str(SEED)})
     (output / "versions.json").write_text(json.dumps(VERSIONS, indent=2) + "\n")
     (output / "losses.json").write_text(json.dumps(losses, indent=2) + "\n")
+    for file in output.rglob("*.safetensors"):
+        file.chmod(0o644)
     print(json.dumps({"losses": losses, "bytes": sum(f.stat().st_size for f in output.rglob("*") if f.is_file())}))
 
 

@@ -1,0 +1,204 @@
+import type { Device } from "../device.ts";
+import { FormatError, ShapeError } from "../errors.ts";
+import { openCheckpoint, type Checkpoint } from "../format/checkpoint.ts";
+import { readAdapter } from "../format/peft.ts";
+import type { SourceFolder } from "../io/types.ts";
+import { BatchPass } from "../nn/batch-pass.ts";
+import { DecodePass } from "../nn/decode-pass.ts";
+import type { Llama } from "../nn/llama.ts";
+import { AdapterParameters, type Lora } from "../nn/lora.ts";
+import { sample, type SamplingOptions } from "../text/sampling.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { ChatMessage } from "../text/chat.ts";
+import { adapterModules, checkAdapter } from "./attach-adapter.ts";
+import { evaluateRows, type Evaluation } from "./evaluate.ts";
+import { loadLlama } from "./load-llama.ts";
+import { quantizationOf } from "./quantize-while-loading.ts";
+import type { TokenRow } from "../data/collate.ts";
+import type { QuantizeOnLoad } from "./train-options.ts";
+
+export interface LoadModelOptions {
+  readonly model: SourceFolder;
+  readonly device: Device;
+  /** Quantize linears that are not in 4 bits while they are loaded; default `none`, as they are stored. */
+  readonly quantize?: QuantizeOnLoad | undefined;
+  readonly blocksize?: number | undefined;
+  readonly doubleQuant?: boolean | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An adapter in a model's device memory. It changes nothing until a call names it. */
+export interface LoadedAdapter {
+  readonly name: string;
+  readonly rank: number;
+  readonly loras: ReadonlyMap<string, Lora>;
+  dispose(): void;
+}
+
+export interface AdapterUse {
+  readonly adapter: LoadedAdapter;
+  /** Factor on top of the adapter's own scaling; default 1. */
+  readonly scale?: number;
+}
+
+export interface GenerateOptions extends Partial<SamplingOptions> {
+  /** Text to continue, or … */
+  readonly prompt?: string;
+  /** … a conversation, rendered with the model's chat template. */
+  readonly messages?: readonly ChatMessage[];
+  readonly adapters?: readonly AdapterUse[];
+  /** Default 128. */
+  readonly maxNewTokens?: number;
+  /** Token ids that end the answer, beside the model's own. */
+  readonly stopTokens?: readonly number[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A model ready to generate and to be measured. */
+export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
+  const checkpoint = await openCheckpoint(options.model);
+  try {
+    const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
+    const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
+    const { onProgress, signal } = options;
+    const llama = await loadLlama(options.device, checkpoint, { quantization, onProgress, signal });
+    return new LanguageModel(options.device, llama, checkpoint, tokenizer);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+export class LanguageModel {
+  readonly device: Device;
+  readonly tokenizer: Tokenizer;
+  readonly config: Checkpoint["config"];
+  readonly name: string;
+  readonly #llama: Llama;
+  #busy = false;
+
+  constructor(device: Device, llama: Llama, checkpoint: Checkpoint, tokenizer: Tokenizer) {
+    this.device = device;
+    this.tokenizer = tokenizer;
+    this.config = checkpoint.config;
+    this.name = checkpoint.name;
+    this.#llama = llama;
+  }
+
+  /** @throws FormatError when the adapter is for another model. */
+  async loadAdapter(source: SourceFolder): Promise<LoadedAdapter> {
+    const { config, tensors } = await readAdapter(source);
+    const modules = adapterModules(this.#llama, config);
+    checkAdapter(source.name, modules, tensors);
+    const parameters = new AdapterParameters(this.device, modules, false);
+    parameters.write(parameters.param, tensors);
+    await this.device.finish();
+    return {
+      name: source.name,
+      rank: Math.max(1, ...modules.map((m) => m.r)),
+      loras: new Map(parameters.slots.map((slot) => [slot.module.path, parameters.lora(slot)])),
+      dispose: () => parameters.dispose(),
+    };
+  }
+
+  /** Streams the answer piece by piece; every piece is whole characters. */
+  async *generate(options: GenerateOptions): AsyncGenerator<string, GenerationSummary> {
+    const ids = this.#promptIds(options);
+    const maxNewTokens = options.maxNewTokens ?? 128;
+    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new ShapeError("generate", "maxNewTokens", { expected: "a whole number of at least 1", got: maxNewTokens });
+    const capacity = Math.min(ids.length + maxNewTokens, this.config.maxPositionEmbeddings);
+    if (ids.length >= capacity) throw new ShapeError("generate", "prompt too long", { expected: `fewer than ${this.config.maxPositionEmbeddings} tokens`, got: ids.length });
+    const release = this.#use(options.adapters ?? []);
+    const pass = new DecodePass(this.#llama, capacity, rankOf(options.adapters ?? []));
+    try {
+      return yield* this.#decode(pass, ids, maxNewTokens, options);
+    } finally {
+      pass.dispose();
+      release();
+    }
+  }
+
+  async *#decode(pass: DecodePass, ids: number[], maxNewTokens: number, options: GenerateOptions): AsyncGenerator<string, GenerationSummary> {
+    const stops = new Set([...this.tokenizer.eosIds, ...this.config.eosTokenIds, ...(options.stopTokens ?? [])]);
+    const decoder = this.tokenizer.streamDecoder();
+    const sequence = [...ids];
+    let next = ids;
+    let finish: GenerationSummary["finish"] = "length";
+    let seconds = 0;
+    for (let i = 0; i < maxNewTokens && pass.length + next.length <= pass.capacity; i++) {
+      options.signal?.throwIfAborted();
+      const began = performance.now();
+      const logits = await pass.append(next);
+      const id = sample(logits, options, i, sequence);
+      if (i > 0) seconds += (performance.now() - began) / 1000;
+      if (stops.has(id)) { finish = "stop"; break; }
+      sequence.push(id);
+      next = [id];
+      const piece = decoder.push(id);
+      if (piece) yield piece;
+    }
+    const rest = decoder.end();
+    if (rest) yield rest;
+    const tokens = sequence.length - ids.length;
+    return { promptTokens: ids.length, tokens, finish, tokensPerSecond: seconds > 0 ? (tokens - 1) / seconds : 0, ids: sequence.slice(ids.length) };
+  }
+
+  #promptIds({ prompt, messages }: GenerateOptions): number[] {
+    if ((prompt === undefined) === (messages === undefined)) throw new ShapeError("generate", "prompt or messages", { expected: "one of the two", got: prompt === undefined ? "neither" : "both" });
+    const ids = messages
+      ? this.tokenizer.encode(this.tokenizer.renderChat(messages, { addGenerationPrompt: true }), { special: false })
+      : this.tokenizer.encode(prompt!, { special: true });
+    if (ids.length) return ids;
+    if (this.config.bosTokenId === undefined) throw new ShapeError("generate", "empty prompt", { expected: "at least one token", got: 0, hint: "this model has no token that begins a text" });
+    return [this.config.bosTokenId];
+  }
+
+  /** Loss over rows of tokens, with adapters in force. */
+  async evaluate(rows: readonly TokenRow[], options: { adapters?: readonly AdapterUse[]; batchSize?: number; onProgress?: (done: number, total: number) => void; signal?: AbortSignal | undefined } = {}): Promise<Evaluation> {
+    const { adapters = [], batchSize = 1, onProgress, signal } = options;
+    if (!rows.length) throw new FormatError("evaluate", "no rows", { expected: "at least one", got: 0 });
+    const release = this.#use(adapters);
+    const length = rows.reduce((most, row) => Math.max(most, row.inputIds.length), 1);
+    const pass = new BatchPass(this.#llama, { batch: Math.min(batchSize, rows.length), length, microBatches: 1, rank: rankOf(adapters), training: false, recompute: true, dropout: false });
+    try {
+      return await evaluateRows(pass, rows, batchSize, onProgress, signal);
+    } finally {
+      pass.dispose();
+      release();
+    }
+  }
+
+  /** Puts the adapters in force; one call at a time, since they hang on the shared weights. */
+  #use(adapters: readonly AdapterUse[]): () => void {
+    if (this.#busy) throw new ShapeError(this.name, "the model is busy", { expected: "one generation or evaluation at a time", got: "a second one" });
+    this.#busy = true;
+    const linears = this.#llama.linears();
+    for (const [path, linear] of linears) {
+      linear.loras = adapters.flatMap(({ adapter, scale = 1 }) => {
+        const lora = adapter.loras.get(path);
+        return lora && scale !== 0 ? [{ ...lora, scaling: lora.scaling * scale }] : [];
+      });
+    }
+    return () => {
+      for (const linear of linears.values()) linear.loras = [];
+      this.#busy = false;
+    };
+  }
+
+  dispose(): void {
+    this.#llama.dispose();
+  }
+}
+
+export interface GenerationSummary {
+  readonly promptTokens: number;
+  readonly tokens: number;
+  readonly finish: "stop" | "length";
+  /** New tokens a second, the prompt's own pass not counted. */
+  readonly tokensPerSecond: number;
+  readonly ids: readonly number[];
+}
+
+function rankOf(adapters: readonly AdapterUse[]): number {
+  return Math.max(1, ...adapters.map(({ adapter }) => adapter.rank));
+}

@@ -1,0 +1,167 @@
+import type { Device } from "../device.ts";
+import type { DType } from "../dtype.ts";
+import { FormatError } from "../errors.ts";
+import type { Bnb4Tensor, Checkpoint, DenseTensor } from "../format/checkpoint.ts";
+import { LINEARS, type LinearName } from "../nn/activations.ts";
+import { DecoderLayer } from "../nn/decoder-layer.ts";
+import { Linear } from "../nn/linear.ts";
+import { linearPath, Llama } from "../nn/llama.ts";
+import type { Weight } from "../nn/weight.ts";
+import { bf16ToF32, dequantize4bit, f16ToF32 } from "../ops/index.ts";
+import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
+import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
+
+/** Elements moved at a time: 4 MiB of float32, and whole blocks of every blocksize. */
+export const CHUNK = 2 ** 20;
+
+export interface LoadOptions {
+  /** What linears that are not yet in 4 bits become; without it they stay as they are, in float32. */
+  readonly quantization?: LoadQuantization | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Reads a model of the checkpoint's family onto the device, a chunk at a time. @throws FormatError for a missing tensor. */
+export async function loadLlama(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Llama> {
+  const { config } = checkpoint;
+  const loader = new Loader(device, checkpoint, options);
+  const embedding = await loader.dense("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]);
+  const layers: DecoderLayer[] = [];
+  for (let i = 0; i < config.numHiddenLayers; i++) layers.push(await loader.layer(i));
+  const norm = await loader.dense("model.norm.weight", [config.hiddenSize]);
+  const values = config.tieWordEmbeddings ? embedding : await loader.dense("lm_head.weight", [config.vocabSize, config.hiddenSize]);
+  const head: Weight = { kind: "dense", out: config.vocabSize, in: config.hiddenSize, values };
+  loader.finish();
+  await device.finish();
+  return new Llama(device, { shape: config, embedding, layers, norm, head }, { theta: config.ropeTheta, scaling: config.ropeScaling });
+}
+
+class Loader {
+  readonly #device: Device;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: LoadOptions;
+  readonly #staging: Tensor; // u16[CHUNK], for f16 and bf16
+  #done = 0;
+  readonly #total: number;
+
+  constructor(device: Device, checkpoint: Checkpoint, options: LoadOptions) {
+    this.#device = device;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+    this.#staging = device.allocate("bf16", [CHUNK], "staging");
+    this.#total = [...checkpoint.tensors.values()].reduce((sum, t) => sum + t.storageBytes, 0);
+  }
+
+  finish(): void {
+    this.#device.free(this.#staging);
+  }
+
+  #find(name: string, shape: readonly number[]): DenseTensor | Bnb4Tensor {
+    const tensor = this.#checkpoint.tensors.get(name);
+    if (!tensor) throw new FormatError(this.#checkpoint.name, `no tensor ${name}`, { expected: `[${shape}]`, got: "none" });
+    if (String(tensor.shape) !== String(shape)) {
+      throw new FormatError(this.#checkpoint.name, `shape of ${name}`, { expected: `[${shape}]`, got: `[${tensor.shape}]`, hint: "config.json and the weights belong to different models" });
+    }
+    return tensor;
+  }
+
+  #progress(tensor: { storageBytes: number }): void {
+    this.#done += tensor.storageBytes;
+    this.#options.onProgress?.(this.#done, this.#total);
+  }
+
+  async dense(name: string, shape: readonly number[]): Promise<Tensor> {
+    const source = this.#find(name, shape);
+    const target = this.#device.allocate("f32", shape, name);
+    if (source.kind === "bnb4") await this.#dequantize(source, target);
+    else await readAsF32(this.#device, source, this.#staging, (chunk, at) => viewTensor(target, [chunk], at), this.#options.signal);
+    this.#progress(source);
+    return target;
+  }
+
+  async #dequantize(source: Bnb4Tensor, target: Tensor): Promise<void> {
+    const weight = await this.#bnb4(source);
+    if (weight.kind !== "4bit") return;
+    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset, round } = weight;
+    const n = elementsOf(target.shape);
+    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round });
+    for (const tensor of new Set([packed, absmax, code, nestedAbsmax, nestedCode])) this.#device.free(tensor);
+  }
+
+  async layer(i: number): Promise<DecoderLayer> {
+    const { config } = this.#checkpoint;
+    const { hiddenSize: hidden, intermediateSize: inner } = config;
+    const heads = config.numAttentionHeads * config.headDim;
+    const kv = config.numKeyValueHeads * config.headDim;
+    const sizes: Record<LinearName, readonly [number, number]> = {
+      q_proj: [heads, hidden], k_proj: [kv, hidden], v_proj: [kv, hidden], o_proj: [hidden, heads],
+      gate_proj: [inner, hidden], up_proj: [inner, hidden], down_proj: [hidden, inner],
+    };
+    const linears = {} as Record<LinearName, Linear>;
+    for (const name of LINEARS) {
+      const path = linearPath(i, name);
+      const weight = await this.#weight(`${path}.weight`, sizes[name]);
+      const biased = path.includes("self_attn") ? config.attentionBias : config.mlpBias;
+      linears[name] = new Linear(path, weight, biased ? await this.dense(`${path}.bias`, [sizes[name][0]]) : undefined);
+    }
+    const norm = (which: string): Promise<Tensor> => this.dense(`model.layers.${i}.${which}.weight`, [hidden]);
+    return new DecoderLayer(config, linears, await norm("input_layernorm"), await norm("post_attention_layernorm"));
+  }
+
+  async #weight(name: string, shape: readonly [number, number]): Promise<Weight> {
+    const source = this.#find(name, shape);
+    const { quantization } = this.#options;
+    let weight: Weight;
+    if (source.kind === "bnb4") weight = await this.#bnb4(source);
+    else if (quantization) weight = await quantizeWhileLoading(this.#device, source, this.#staging, quantization, this.#options.signal);
+    else return { kind: "dense", out: shape[0], in: shape[1], values: await this.dense(name, shape) };
+    this.#progress(source);
+    return weight;
+  }
+
+  async #bnb4(source: Bnb4Tensor): Promise<Weight> {
+    const device = this.#device;
+    const { state } = source;
+    const put = (dtype: DType, name: string, data: Float32Array | Uint8Array): Tensor => {
+      const tensor = device.allocate(dtype, [data.length], `${source.name}.${name}`);
+      device.write(tensor, data);
+      return tensor;
+    };
+    const bytes = Math.ceil(elementsOf(source.shape) / 2);
+    const packed = device.allocate("u8", [bytes], source.name);
+    for (let at = 0; at < bytes; at += CHUNK) {
+      this.#options.signal?.throwIfAborted();
+      const part = await source.packed(at, Math.min(at + CHUNK, bytes));
+      device.write(viewTensor(packed, [part.length], at), part);
+    }
+    const absmax = await source.absmax();
+    const code = put("f32", "quant_map", source.quantMap);
+    return {
+      kind: "4bit", out: source.shape[0], in: source.shape[1], packed, code,
+      absmax: put(absmax instanceof Float32Array ? "f32" : "u8", "absmax", absmax),
+      nestedAbsmax: source.nestedAbsmax ? put("f32", "nested_absmax", source.nestedAbsmax) : code,
+      nestedCode: source.nestedQuantMap ? put("f32", "nested_quant_map", source.nestedQuantMap) : code,
+      blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0,
+      round: state.dtype === "float32" ? 0 : state.dtype === "float16" ? 1 : 2,
+    };
+  }
+}
+
+/** Reads a dense tensor chunk by chunk into the f32 tensors that `target` names, converting on the device. */
+export async function readAsF32(device: Device, source: DenseTensor, staging: Tensor, target: (chunk: number, at: number) => Tensor, signal?: AbortSignal, after?: (at: number, chunk: number) => void | Promise<void>): Promise<void> {
+  const n = elementsOf(source.shape);
+  for (let at = 0; at < n; at += CHUNK) {
+    signal?.throwIfAborted();
+    const chunk = Math.min(CHUNK, n - at);
+    const values = await source.read(at, at + chunk);
+    const y = target(chunk, at);
+    if (source.dtype === "f32") device.write(y, values);
+    else {
+      const x: Tensor = { ...viewTensor(staging, [chunk]), dtype: source.dtype };
+      device.write(x, values);
+      device.run(source.dtype === "bf16" ? bf16ToF32 : f16ToF32, { x, y }, { n: chunk });
+    }
+    await after?.(at, chunk);
+    await device.finish();
+  }
+}

@@ -1,0 +1,195 @@
+import type { Device } from "../device.ts";
+import { NibbleError } from "../errors.ts";
+import type { RunFolder } from "../io/run-folder.ts";
+import type { SourceFolder } from "../io/types.ts";
+import { BatchPass } from "../nn/batch-pass.ts";
+import type { Llama } from "../nn/llama.ts";
+import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
+import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
+import { learningRate } from "../optim/schedule.ts";
+import { trainingStep } from "../optim/training-step.ts";
+import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
+import { evaluateRows } from "./evaluate.ts";
+import { loadLlama } from "./load-llama.ts";
+import { quantizationOf } from "./quantize-while-loading.ts";
+import { resultFiles, checkpointFiles, restoreOptimizer } from "./run-files.ts";
+import { passOptionsOf, prepare, type Prepared } from "./train-prepare.ts";
+import type { TrainOptions } from "./train-options.ts";
+import type { LogEntry, TrainerState } from "./training-checkpoint.ts";
+
+/** A file of training data: `.txt` or `.jsonl`, by its name. */
+export interface DataFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface StepEvent {
+  readonly step: number;
+  readonly maxSteps: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly learningRate: number;
+  readonly tokensPerSecond: number;
+}
+
+export type TrainProgress =
+  | { readonly phase: "load"; readonly done: number; readonly total: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly skipped: number }
+  | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
+  | { readonly phase: "saved"; readonly path: string };
+
+export interface TrainCall extends Partial<TrainOptions> {
+  readonly model: SourceFolder;
+  readonly data: DataFile;
+  readonly evalData?: DataFile | undefined;
+  readonly output: RunFolder;
+  readonly device: Device;
+  /** Start from this adapter; it brings its own r, alpha and targets. */
+  readonly initAdapter?: SourceFolder | undefined;
+  /** A folder `checkpoint-N` to go on from. */
+  readonly resume?: SourceFolder | undefined;
+  readonly onStep?: (event: StepEvent) => void;
+  readonly onProgress?: (event: TrainProgress) => void;
+  /** When it fires the run stops after the current step, with a checkpoint saved. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TrainResult {
+  /** Loss of the last step, in nats a token. */
+  readonly loss: number;
+  /** Loss on `evalData` after training. */
+  readonly evalLoss: number | undefined;
+  readonly tokensPerSecond: number;
+  readonly steps: number;
+  readonly outputDir: string;
+  /** The checkpoint that was saved because `signal` fired. */
+  readonly interrupted: string | undefined;
+}
+
+/**
+ * Trains a LoRA adapter over a frozen base, which is quantized to NF4 with double quantization while it
+ * is loaded unless it is in 4 bits already. @throws ShapeError, FormatError, MemoryError
+ */
+export async function train(call: TrainCall): Promise<TrainResult> {
+  const run = await TrainingRun.prepare(call);
+  try {
+    return await run.loop();
+  } finally {
+    await run.close();
+  }
+}
+
+class TrainingRun {
+  readonly #call: TrainCall;
+  readonly #prepared: Prepared;
+  readonly #model: Llama;
+  readonly #parameters: AdapterParameters;
+  readonly #optimizer: AdamW;
+  readonly #pass: BatchPass;
+  readonly #log: LogEntry[];
+
+  private constructor(call: TrainCall, prepared: Prepared, model: Llama, modules: LoraModule[]) {
+    this.#call = call;
+    this.#prepared = prepared;
+    this.#model = model;
+    const { options, adapter } = prepared;
+    this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
+    this.#optimizer = new AdamW(call.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    const passOptions = passOptionsOf(model, prepared, modules);
+    this.#pass = new BatchPass(model, passOptions);
+    this.#log = [...(prepared.resumed?.log_history ?? [])];
+    call.onProgress?.({
+      phase: "ready", trainable: this.#parameters.count, modules: modules.length, rows: prepared.dataset.rows.length,
+      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, skipped: prepared.dataset.skipped,
+    });
+  }
+
+  static async prepare(call: TrainCall): Promise<TrainingRun> {
+    const prepared = await prepare(call);
+    const { checkpoint, options, initial } = prepared;
+    const quantization = quantizationOf(options);
+    const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
+    const model = await loadLlama(call.device, checkpoint, { quantization, onProgress, signal: call.signal });
+    const modules = adapterModules(model, prepared.adapter);
+    if (initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, initial);
+    const run = new TrainingRun(call, prepared, model, modules);
+    run.#parameters.write(run.#parameters.param, initial ?? initialAdapter(modules, options.seed));
+    if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+    return run;
+  }
+
+  async loop(): Promise<TrainResult> {
+    const { plan, options, resumed, dataset, adapter } = this.#prepared;
+    const first = resumed?.global_step ?? 0;
+    let seconds = 0;
+    let tokens = 0;
+    let interrupted: string | undefined;
+    for (let step = first; step < plan.totalSteps && !interrupted; step++) {
+      const rate = learningRate(step, plan.totalSteps, options);
+      const rows = plan.rowsOf(step).map((i) => dataset.rows[i]);
+      const began = performance.now();
+      const result = await trainingStep(this.#call.device, this.#pass, this.#optimizer, rows, options.perDeviceTrainBatchSize, step, rate, adapter.loraDropout > 0);
+      const elapsed = (performance.now() - began) / 1000;
+      seconds += elapsed;
+      tokens += result.tokens;
+      const epoch = plan.epochAfter(step);
+      this.#log.push({ step: step + 1, epoch, loss: result.loss, grad_norm: result.gradNorm, learning_rate: rate });
+      this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss: result.loss, gradNorm: result.gradNorm, learningRate: rate, tokensPerSecond: result.tokens / elapsed });
+      this.#refuseFault(result.loss, result.gradNorm, step + 1);
+      const last = step + 1 === plan.totalSteps;
+      const stop = !last && this.#call.signal?.aborted === true;
+      if (stop || (options.saveSteps > 0 && (step + 1) % options.saveSteps === 0)) {
+        const path = await this.#saveCheckpoint(step + 1);
+        if (stop) interrupted = path;
+      }
+    }
+    return this.#finish(interrupted, seconds > 0 ? tokens / seconds : 0);
+  }
+
+  /** A run that has diverged would only overwrite good checkpoints with NaN. */
+  #refuseFault(loss: number, gradNorm: number, step: number): void {
+    if (Number.isFinite(loss) && Number.isFinite(gradNorm)) return;
+    throw new NibbleError("ERR_DIVERGED", `train: step ${step}`, "the run has diverged", {
+      expected: "a finite loss and gradient norm", got: `loss ${loss}, gradient norm ${gradNorm}`,
+      hint: "lower the learning rate, or go on from the last checkpoint with --resume",
+    });
+  }
+
+  async #finish(interrupted: string | undefined, tokensPerSecond: number): Promise<TrainResult> {
+    const { evalSet, plan } = this.#prepared;
+    const loss = this.#log.at(-1)?.loss ?? NaN;
+    const steps = this.#log.at(-1)?.step ?? 0;
+    let evalLoss: number | undefined;
+    if (!interrupted) {
+      if (evalSet) {
+        const progress = (done: number, total: number): void => this.#call.onProgress?.({ phase: "evaluate", done, total });
+        evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
+      }
+      await this.#call.output.saveResult(await resultFiles(this.#prepared.adapter, this.#parameters, this.#state(plan.totalSteps)));
+      this.#call.onProgress?.({ phase: "saved", path: this.#call.output.name });
+    }
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, interrupted };
+  }
+
+  #state(step: number): TrainerState {
+    const { plan, state } = this.#prepared;
+    return { ...state, global_step: step, epoch: step > 0 ? plan.epochAfter(step - 1) : 0, log_history: this.#log };
+  }
+
+  async #saveCheckpoint(step: number): Promise<string> {
+    const files = await checkpointFiles(this.#prepared.adapter, this.#parameters, this.#state(step));
+    const path = await this.#call.output.saveCheckpoint(step, files);
+    this.#call.onProgress?.({ phase: "saved", path });
+    return path;
+  }
+
+  async close(): Promise<void> {
+    this.#pass.dispose();
+    this.#optimizer.dispose();
+    for (const linear of this.#model.linears().values()) linear.loras = [];
+    this.#parameters.dispose();
+    this.#model.dispose();
+    await this.#prepared.checkpoint.close();
+  }
+}
