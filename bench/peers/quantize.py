@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """bitsandbytes quantize_4bit / dequantize_4bit on the CPU: NF4, float32, blocksize 64. One JSON object a case.
 
+dequantize-nf4 allocates its output, as every user of bitsandbytes does; dequantize-nf4-in-place is the C kernel alone.
+
 usage: quantize.py [--threads 1] [--shapes 576x576,1536x576,4096x4096] [--seconds 1.5]
 """
 import argparse
+import ctypes
 import json
 import time
 
@@ -11,6 +14,7 @@ import torch
 
 from common import VERSIONS
 import bitsandbytes.functional as F
+from bitsandbytes.cextension import lib
 
 
 def measure(run, seconds):
@@ -23,6 +27,14 @@ def measure(run, seconds):
         run()
         times.append((time.perf_counter() - start) * 1e3)
     return sorted(times)
+
+
+def kernel_alone(packed, state):
+    """The C kernel under dequantize_4bit, into memory that is there already (dequantize_4bit takes no `out` on the CPU)."""
+    rows, columns = state.shape
+    out = torch.empty(state.shape)
+    sizes = [ctypes.c_longlong(n) for n in (state.blocksize, rows, columns)]
+    return lambda: lib.cdequantize_blockwise_cpu_nf4_fp32(F.get_ptr(packed), F.get_ptr(state.absmax), F.get_ptr(out), *sizes)
 
 
 def report(op, shape, threads, times, elements):
@@ -52,12 +64,9 @@ def main():
         for suffix, double in (("", False), ("-dq", True)):
             quantize = lambda: F.quantize_4bit(values, blocksize=64, compress_statistics=double, quant_type="nf4")
             packed, state = quantize()
-            out = torch.empty_like(values)
-            cases = {
-                "quantize-nf4": quantize,
-                "dequantize-nf4": lambda: F.dequantize_4bit(packed, state),
-                "dequantize-nf4-out": lambda: F.dequantize_4bit(packed, state, out=out),
-            }
+            cases = {"quantize-nf4": quantize, "dequantize-nf4": lambda: F.dequantize_4bit(packed, state)}
+            if not double:
+                cases["dequantize-nf4-in-place"] = kernel_alone(packed, state)
             for op, run in cases.items():
                 report(op + suffix, shape, args.threads, measure(run, args.seconds), values.numel())
 

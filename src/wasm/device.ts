@@ -1,10 +1,13 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Device, DeviceMemory } from "../device.ts";
-import { ShapeError } from "../errors.ts";
+import { DeviceError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { Arena, WasmBuffer } from "./arena.ts";
 import { builtin, Kernels, pickBuild, type Kernel, type WasmBuild, type WasmSource } from "./kernels.ts";
+import { WorkerPool } from "./pool.ts";
+import type { WorkerHost } from "./worker-host.ts";
+import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
   /** Kernels to use instead of the ones inside the package. */
@@ -13,15 +16,24 @@ export interface WasmDeviceOptions {
   build?: WasmBuild;
   /** The most bytes of linear memory to use; default 4 GiB, all that 32-bit addresses reach. */
   hostMemory?: number;
+  /** Workers that share one memory; 1, the default, computes on the calling thread. */
+  threads?: number;
+  /** How this runtime starts workers; needed for more than one thread. */
+  workers?: WorkerHost;
 }
 
 const PAGE = 65536;
 const MAX_PAGES = 65536;
+const SCRATCH_ALIGN = 64;
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type Task = { kernel: Kernel; args: number[]; tiles: number; scratch: number } | { write: () => void };
+type OpTask = ProgramOp & { run: Kernel };
+type Task = OpTask | { write: () => void };
 
-/** One thread, one linear memory; ops run tile by tile when someone waits for them. */
+/**
+ * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
+ * with a pool, as one program that all workers walk through.
+ */
 export class WasmDevice implements Device {
   readonly kind = "wasm";
   readonly build: WasmBuild;
@@ -30,8 +42,9 @@ export class WasmDevice implements Device {
   #queue: Task[] = [];
   #draining: Promise<void> | undefined;
   #scratch: WasmBuffer;
-  #scratchNeed = 0;
+  #running = false;
   #disposed = false;
+  #pool: WorkerPool | undefined;
 
   private constructor(kernels: Kernels, memory: WebAssembly.Memory, build: WasmBuild, limit: number) {
     this.#kernels = kernels;
@@ -40,19 +53,38 @@ export class WasmDevice implements Device {
     this.#scratch = this.#arena.allocate(64, "scratch");
   }
 
+  get threads(): number {
+    return this.#pool?.size ?? 1;
+  }
+
   static async create(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
-    const { memory, build, limit } = prepare(options);
-    return new WasmDevice(await Kernels.instantiate(options.wasm ?? builtin(build), memory), memory, build, limit);
+    const { threads = 1, workers } = options;
+    if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
+    const shared = threads > 1;
+    const { memory, build, limit } = prepare(options, shared);
+    const source = options.wasm ?? builtin(build, shared);
+    const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
+    const device = new WasmDevice(await Kernels.instantiate(module, memory), memory, build, limit);
+    if (shared) await device.#startPool(threads, workers, module, memory);
+    return device;
+  }
+
+  async #startPool(threads: number, host: WorkerHost | undefined, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<void> {
+    if (!host) throw new DeviceError("threads", "no way to start workers", { expected: "`workers`", got: "nothing", hint: "import createDevice from nibblelm/node, or use one thread" });
+    const control = this.#arena.allocate(4 * CONTROL_WORDS, "thread control").address;
+    const clear = (): void => this.#arena.fill(control, 4 * CONTROL_WORDS, 0);
+    clear();
+    this.#pool = await WorkerPool.start(host, threads, module, memory, control, clear);
   }
 
   /** For small, synchronous uses: `quantizeTensor`. Browsers may refuse it on their main thread. */
   static createSync(options: WasmDeviceOptions = {}): WasmDevice {
-    const { memory, build, limit } = prepare(options);
-    return new WasmDevice(Kernels.instantiateSync(options.wasm ?? builtin(build), memory), memory, build, limit);
+    const { memory, build, limit } = prepare(options, false);
+    return new WasmDevice(Kernels.instantiateSync(options.wasm ?? builtin(build, false), memory), memory, build, limit);
   }
 
   get description(): string {
-    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, 1 thread)`;
+    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${this.threads} thread${this.threads === 1 ? "" : "s"})`;
   }
 
   get memory(): DeviceMemory {
@@ -66,15 +98,24 @@ export class WasmDevice implements Device {
   }
 
   free(tensor: Tensor): void {
-    if (this.#queue.length) this.#queue.push({ write: () => this.#arena.free(tensor.buffer as WasmBuffer) });
-    else this.#arena.free(tensor.buffer as WasmBuffer);
+    this.#release(tensor.buffer as WasmBuffer);
+  }
+
+  get #idle(): boolean {
+    return !this.#running && this.#queue.length === 0;
+  }
+
+  /** Not before the ops queued so far are done with it. */
+  #release(buffer: WasmBuffer): void {
+    if (this.#idle) this.#arena.free(buffer);
+    else this.#queue.push({ write: () => this.#arena.free(buffer) });
   }
 
   write(tensor: Tensor, data: TypedArray): void {
     if (data.length > elementsOf(tensor.shape)) {
       throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
     }
-    if (!this.#queue.length) return this.#copyIn(tensor, data);
+    if (this.#idle) return this.#copyIn(tensor, data);
     const snapshot = data.slice();
     this.#queue.push({ write: () => this.#copyIn(tensor, snapshot) });
   }
@@ -90,24 +131,26 @@ export class WasmDevice implements Device {
     for (const { name } of op.params) args.push(params[name]);
     const scratch = op.scratch?.(params) ?? 0;
     this.#reserveScratch(scratch);
-    this.#queue.push({ kernel: this.#kernels.of(op as Op), args, tiles: op.tiles(params), scratch });
+    const { name, run } = this.#kernels.of(op as Op);
+    this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params) });
   }
 
-  /** Grown when an op is queued, never while one runs. */
+  /** Grown when an op is queued, never while one runs. Each thread has its own part. */
   #reserveScratch(bytes: number): void {
-    if (bytes <= this.#scratch.bytes) return;
-    this.#scratchNeed = Math.max(this.#scratchNeed, bytes);
-    this.#arena.free(this.#scratch);
-    this.#scratch = this.#arena.allocate(this.#scratchNeed, "scratch");
+    const part = Math.ceil(bytes / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+    if (part * this.threads <= this.#scratch.bytes) return;
+    this.#release(this.#scratch);
+    this.#scratch = this.#arena.allocate(part * this.threads, "scratch");
   }
 
   #runTask(task: Task, begin: number, end: number): void {
     if ("write" in task) task.write();
-    else task.kernel(...task.args, begin, end, this.#scratch.address);
+    else task.run(...task.args, begin, end, this.#scratch.address);
   }
 
   /** Runs the queue without returning to the event loop. */
   finishSync(): void {
+    if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
     const queue = this.#queue;
     this.#queue = [];
     for (const task of queue) this.#runTask(task, 0, "write" in task ? 0 : task.tiles);
@@ -119,11 +162,41 @@ export class WasmDevice implements Device {
   }
 
   finish(): Promise<void> {
-    this.#draining = (this.#draining ?? Promise.resolve()).then(() => this.#drain());
+    // A failed drain has told its own caller; the next one starts afresh.
+    this.#draining = (this.#draining ?? Promise.resolve()).catch(() => undefined).then(() => this.#drain());
     return this.#draining;
   }
 
   async #drain(): Promise<void> {
+    this.#running = true;
+    try {
+      await (this.#pool ? this.#drainWithPool(this.#pool) : this.#drainHere());
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Host writes split the queue into programs; the scratch is fixed once the queue is taken. */
+  async #drainWithPool(pool: WorkerPool): Promise<void> {
+    while (this.#queue.length) {
+      const queue = this.#queue;
+      this.#queue = [];
+      const { address, bytes } = this.#scratch;
+      const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+      let program: ProgramOp[] = [];
+      const flush = async (): Promise<void> => {
+        if (program.length) await pool.run(program, (worker) => address + worker * part);
+        program = [];
+      };
+      for (const task of queue) {
+        if ("write" in task) { await flush(); task.write(); }
+        else program.push({ kernel: task.kernel, args: task.args, tiles: task.tiles });
+      }
+      await flush();
+    }
+  }
+
+  async #drainHere(): Promise<void> {
     let deadline = performance.now() + YIELD_AFTER_MS;
     while (this.#queue.length) {
       const queue = this.#queue;
@@ -149,7 +222,8 @@ export class WasmDevice implements Device {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#queue = [];
-    await this.#draining;
+    await this.#draining?.catch(() => undefined);
+    await this.#pool?.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -157,9 +231,9 @@ export class WasmDevice implements Device {
   }
 }
 
-function prepare(options: WasmDeviceOptions): { memory: WebAssembly.Memory; build: WasmBuild; limit: number } {
+function prepare(options: WasmDeviceOptions, shared: boolean): { memory: WebAssembly.Memory; build: WasmBuild; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES });
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
   return { memory, build: options.build ?? pickBuild(), limit };
 }
 

@@ -1,5 +1,7 @@
 import { instantiate, instantiateSync } from "@assemblyscript/loader";
+import relaxedSharedBytes from "../../dist/wasm/relaxed-shared.wasm";
 import relaxedBytes from "../../dist/wasm/relaxed.wasm";
+import simdSharedBytes from "../../dist/wasm/simd-shared.wasm";
 import simdBytes from "../../dist/wasm/simd.wasm";
 import { DeviceError, KernelError } from "../errors.ts";
 import { exportName, type Op } from "../op.ts";
@@ -23,7 +25,8 @@ export function pickBuild(): WasmBuild {
   return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "simd";
 }
 
-export function builtin(build: WasmBuild): Uint8Array<ArrayBuffer> {
+export function builtin(build: WasmBuild, shared: boolean): Uint8Array<ArrayBuffer> {
+  if (shared) return build === "relaxed" ? relaxedSharedBytes : simdSharedBytes;
   return build === "relaxed" ? relaxedBytes : simdBytes;
 }
 
@@ -36,6 +39,10 @@ export class Kernels {
   private constructor(exports: Exports) {
     this.#exports = exports;
     this.heapBase = exports.heapBase() >>> 0;
+  }
+
+  static compile(source: BufferSource): Promise<WebAssembly.Module> {
+    return guard(() => WebAssembly.compile(source));
   }
 
   static async instantiate(source: WasmSource, memory: WebAssembly.Memory): Promise<Kernels> {
@@ -51,10 +58,11 @@ export class Kernels {
   }
 
   /** @throws KernelError when the build lacks the kernel of this op. */
-  of(op: Op): Kernel {
-    const kernel = this.#exports[exportName(op.name)];
-    if (typeof kernel !== "function") throw new KernelError(`assembly/${op.name}.ts`, "missing export", { expected: exportName(op.name), got: typeof kernel });
-    return kernel as Kernel;
+  of(op: Op): { name: string; run: Kernel } {
+    const name = exportName(op.name);
+    const kernel = this.#exports[name];
+    if (typeof kernel !== "function") throw new KernelError(`assembly/${op.name}.ts`, "missing export", { expected: name, got: typeof kernel });
+    return { name, run: kernel as Kernel };
   }
 }
 

@@ -1,0 +1,16 @@
+import type { FromWorker, ToWorker } from "./worker-main.ts";
+
+/** A worker as the pool sees it. */
+export interface WorkerHandle {
+  post(message: ToWorker): void;
+  onMessage(handler: (message: FromWorker) => void): void;
+  onError(handler: (error: Error) => void): void;
+  /** Whether the process should stay alive for this worker: only while it works. */
+  keepAlive(yes: boolean): void;
+  terminate(): Promise<void>;
+}
+
+/** How this runtime starts workers; `createDevice` passes the right one. */
+export interface WorkerHost {
+  spawn(): WorkerHandle | Promise<WorkerHandle>;
+}
