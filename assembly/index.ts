@@ -1,3 +1,25 @@
 // One line a kernel. The op table of src/ops gives their types; pointers go down, nothing comes up.
 export { heapBase } from "./lib/heap-base";
 export { rmsnorm } from "./rmsnorm";
+export { rmsnormBackward } from "./rmsnorm-backward";
+export { matmulNt } from "./matmul-nt";
+export { matmulNn } from "./matmul-nn";
+export { matmulTn } from "./matmul-tn";
+export { matmulNf4Nt } from "./matmul-nf4-nt";
+export { matmulNf4Nn } from "./matmul-nf4-nn";
+export { addBias } from "./add-bias";
+export { rope } from "./rope";
+export { attention } from "./attention";
+export { attentionBackward } from "./attention-backward";
+export { swiglu } from "./swiglu";
+export { swigluBackward } from "./swiglu-backward";
+export { embedding } from "./embedding";
+export { crossEntropy } from "./cross-entropy";
+export { sumSquares } from "./sum-squares";
+export { clipScale } from "./clip-scale";
+export { adamw } from "./adamw";
+export { addScaled } from "./add-scaled";
+export { scale } from "./scale";
+export { fill } from "./fill";
+export { copy } from "./copy";
+export { dropout } from "./dropout";

@@ -13,3 +13,37 @@ export function sumLanes(v: v128): f32 {
   const pairs = f32x4.add(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
+
+/** The largest of the four lanes. */
+// @ts-ignore: decorator
+@inline
+export function maxLanes(v: v128): f32 {
+  const pairs = f32x4.max(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+  return max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+}
+
+/** The 1–3 floats of a tail in the first lanes; `rest` in the others. */
+// @ts-ignore: decorator
+@inline
+export function loadTail(from: usize, count: i32, rest: f32): v128 {
+  let v = f32x4.replace_lane(f32x4.splat(rest), 0, load<f32>(from));
+  if (count > 1) v = f32x4.replace_lane(v, 1, load<f32>(from, 4));
+  if (count > 2) v = f32x4.replace_lane(v, 2, load<f32>(from, 8));
+  return v;
+}
+
+/** Stores the first `count` (1–3) lanes. */
+// @ts-ignore: decorator
+@inline
+export function storeTail(to: usize, count: i32, v: v128): void {
+  store<f32>(to, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(to, f32x4.extract_lane(v, 1), 4);
+  if (count > 2) store<f32>(to, f32x4.extract_lane(v, 2), 8);
+}
+
+/** All bits set in the first `count` lanes. */
+// @ts-ignore: decorator
+@inline
+export function firstLanes(count: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
+}

@@ -1,2 +1,24 @@
 // One line an op; the tests and the benchmarks read this table.
 export { rmsnorm } from "./rmsnorm.ts";
+export { rmsnormBackward } from "./rmsnorm-backward.ts";
+export { matmulNt } from "./matmul-nt.ts";
+export { matmulNn } from "./matmul-nn.ts";
+export { matmulTn } from "./matmul-tn.ts";
+export { matmulNf4Nt } from "./matmul-nf4-nt.ts";
+export { matmulNf4Nn } from "./matmul-nf4-nn.ts";
+export { addBias } from "./add-bias.ts";
+export { rope } from "./rope.ts";
+export { attention } from "./attention.ts";
+export { attentionBackward } from "./attention-backward.ts";
+export { swiglu } from "./swiglu.ts";
+export { swigluBackward } from "./swiglu-backward.ts";
+export { embedding } from "./embedding.ts";
+export { crossEntropy } from "./cross-entropy.ts";
+export { sumSquares } from "./sum-squares.ts";
+export { clipScale } from "./clip-scale.ts";
+export { adamw } from "./adamw.ts";
+export { addScaled } from "./add-scaled.ts";
+export { scale } from "./scale.ts";
+export { fill } from "./fill.ts";
+export { copy } from "./copy.ts";
+export { dropout } from "./dropout.ts";

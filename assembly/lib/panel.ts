@@ -1,0 +1,100 @@
+import { rows1, rows2, rows4, rows6 } from "./gemm-rows";
+
+/** A panel is 8 columns of the right operand as f32[k][8], zeros beyond the last column. */
+export const PANEL_COLUMNS = 8;
+
+/** panel ← the transpose of `columns` rows of `from`, each `k` long and `row` bytes apart. */
+export function packTransposed(from: usize, row: usize, columns: i32, k: i32, panel: usize): void {
+  if (columns < PANEL_COLUMNS) {
+    memory.fill(panel, 0, <usize>k << 5);
+    for (let j = 0; j < columns; j++) transposeTail(from + <usize>j * row, panel + (<usize>j << 2), 0, k);
+    return;
+  }
+  const f1 = from + row, f2 = f1 + row, f3 = f2 + row, f4 = f3 + row, f5 = f4 + row, f6 = f5 + row, f7 = f6 + row;
+  const whole = k & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    const at = <usize>i << 2;
+    const to = panel + (<usize>i << 5);
+    transpose4(v128.load(from + at), v128.load(f1 + at), v128.load(f2 + at), v128.load(f3 + at), to);
+    transpose4(v128.load(f4 + at), v128.load(f5 + at), v128.load(f6 + at), v128.load(f7 + at), to + 16);
+  }
+  for (let j = 0; j < PANEL_COLUMNS; j++) transposeTail(from + <usize>j * row, panel + (<usize>j << 2), whole, k);
+}
+
+/** Four vectors become four columns of a panel, 32 bytes apart. */
+// @ts-ignore: decorator
+@inline
+export function transpose4(r0: v128, r1: v128, r2: v128, r3: v128, to: usize): void {
+  const a = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const b = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  const c = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const d = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  v128.store(to, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+  v128.store(to, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 32);
+  v128.store(to, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 64);
+  v128.store(to, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 96);
+}
+
+// @ts-ignore: decorator
+@inline
+function transposeTail(from: usize, to: usize, begin: i32, end: i32): void {
+  for (let i = begin; i < end; i++) store<f32>(to + (<usize>i << 5), load<f32>(from + (<usize>i << 2)));
+}
+
+/** panel ← `columns` columns of `k` rows of `from`, `row` bytes apart. */
+export function packColumns(from: usize, row: usize, columns: i32, k: i32, panel: usize): void {
+  if (columns == PANEL_COLUMNS) {
+    for (let i = 0; i < k; i++) {
+      v128.store(panel, v128.load(from));
+      v128.store(panel, v128.load(from, 16), 16);
+      from += row;
+      panel += 32;
+    }
+    return;
+  }
+  memory.fill(panel, 0, <usize>k << 5);
+  for (let i = 0; i < k; i++) {
+    for (let j = 0; j < columns; j++) store<f32>(panel + (<usize>j << 2), load<f32>(from + (<usize>j << 2)));
+    from += row;
+    panel += 32;
+  }
+}
+
+/**
+ * c[rows, columns ≤ 8] (+)= a · panel. Strides are in bytes; `fresh` starts from zero instead of from c.
+ * `edge` is room for 6 × 8 floats, used when columns < 8, because the kernels write whole rows of 8.
+ */
+export function multiplyPanel(
+  a: usize, aRow: usize, aStep: usize, panel: usize, panelStep: usize, c: usize, cRow: usize,
+  rows: i32, columns: i32, k: i32, fresh: bool, edge: usize,
+): void {
+  let left = rows;
+  while (left > 0) {
+    const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    if (columns == PANEL_COLUMNS) {
+      multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, k, fresh);
+    } else {
+      if (!fresh) for (let r = 0; r < group; r++) copyFloats(edge + (<usize>r << 5), c + <usize>r * cRow, columns);
+      multiplyRows(group, a, aRow, aStep, panel, panelStep, edge, 32, k, fresh);
+      for (let r = 0; r < group; r++) copyFloats(c + <usize>r * cRow, edge + (<usize>r << 5), columns);
+    }
+    left -= group;
+    a += <usize>group * aRow;
+    c += <usize>group * cRow;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function multiplyRows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
+  if (group == 6) rows6(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
+  else if (group == 4) rows4(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
+  else if (group == 2) rows2(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
+  else rows1(a, aStep, b, bStep, c, k, fresh);
+}
+
+// @ts-ignore: decorator
+@inline
+function copyFloats(to: usize, from: usize, n: i32): void {
+  for (let i = 0; i < n; i++) store<f32>(to + (<usize>i << 2), load<f32>(from + (<usize>i << 2)));
+}

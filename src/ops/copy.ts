@@ -1,0 +1,17 @@
+import { defineOp } from "../op.ts";
+
+/** y = x */
+export const copy = defineOp({
+  name: "copy",
+  operands: [
+    { name: "x", dtype: "f32", access: "in", shape: ({ n }) => [n] },
+    { name: "y", dtype: "f32", access: "out", shape: ({ n }) => [n] },
+  ],
+  params: [
+    { name: "n", type: "u32" },
+  ],
+  tiles: ({ n }) => Math.ceil(n / 65536),
+  cost: ({ n }) => ({ bytes: 8 * n, flops: 0 }),
+  agreement: "bits",
+  devices: ["wasm"],
+});

@@ -1,0 +1,20 @@
+import { defineOp } from "../op.ts";
+
+/** y[row] = table[ids[row]]. Ids lie in [0, vocab): whoever writes them sees to it. */
+export const embedding = defineOp({
+  name: "embedding",
+  operands: [
+    { name: "ids", dtype: "i32", access: "in", shape: ({ rows }) => [rows] },
+    { name: "table", dtype: "f32", access: "in", shape: ({ vocab, n }) => [vocab, n] },
+    { name: "y", dtype: "f32", access: "out", shape: ({ rows, n }) => [rows, n] },
+  ],
+  params: [
+    { name: "rows", type: "u32" },
+    { name: "vocab", type: "u32" },
+    { name: "n", type: "u32" },
+  ],
+  tiles: ({ rows }) => Math.ceil(rows / 64),
+  cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: 0 }),
+  agreement: "bits",
+  devices: ["wasm"],
+});

@@ -1,0 +1,24 @@
+// How the matmul ops are cut; assembly/lib/gemm.ts has the same numbers.
+const ROWS = 192;
+const BLOCK_K = 256;
+
+/** Columns of y in one tile: fewer when k is long, so that a tile stays under a millisecond. */
+function columns(k: number): number {
+  return k <= 2048 ? 64 : k <= 4096 ? 32 : 16;
+}
+
+/** Tiles of y[m, n], each accumulated over k. */
+export function gemmTiles(m: number, n: number, k: number): number {
+  return Math.ceil(m / ROWS) * Math.ceil(n / columns(k));
+}
+
+/** Bytes: description of the weights, 6 × 8 floats for edges, 8 packed panels of BLOCK_K × 8, 8 rows of BLOCK_K. */
+export const GEMM_SCRATCH = 64 + 192 + 8 * BLOCK_K * 8 * 4 + 8 * BLOCK_K * 4;
+
+/** Multiply-adds count twice; every f32 operand is read or written once, y once more when it is added to. */
+export function gemmCost(m: number, n: number, k: number, accumulate: number, weightBytes: number): { bytes: number; flops: number } {
+  return { bytes: weightBytes + 4 * (m * k + m * n * (accumulate ? 2 : 1)), flops: 2 * m * n * k };
+}
+
+/** k roundings in sequence: 2.9e-6 of the largest value measured, at k = 4200; the bound leaves a factor of 3. */
+export const GEMM_AGREEMENT = { relative: 8e-6, absolute: 1e-7 } as const;

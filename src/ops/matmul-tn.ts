@@ -1,0 +1,28 @@
+import { defineOp } from "../op.ts";
+import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
+
+/**
+ * y = xᵀ · w, added to y when `accumulate`: y[i, j] (+)= Σ_k x[k, i] · w[k, j].
+ *
+ * Every element accumulates in f32 over k = 0, 1, 2, … one by one, from 0 or from y, so row i of a call with m rows has
+ * the bits of a call with that row alone. k = 0 gives zeros, or leaves y.
+ */
+export const matmulTn = defineOp({
+  name: "matmul-tn",
+  operands: [
+    { name: "x", dtype: "f32", access: "in", shape: ({ m, k }) => [k, m] },
+    { name: "w", dtype: "f32", access: "in", shape: ({ n, k }) => [k, n] },
+    { name: "y", dtype: "f32", access: "inout", shape: ({ m, n }) => [m, n] },
+  ],
+  params: [
+    { name: "m", type: "u32" },
+    { name: "n", type: "u32" },
+    { name: "k", type: "u32" },
+    { name: "accumulate", type: "u32" },
+  ],
+  tiles: ({ m, n, k }) => gemmTiles(m, n, k),
+  scratch: () => GEMM_SCRATCH,
+  cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
+  agreement: GEMM_AGREEMENT,
+  devices: ["wasm"],
+});
