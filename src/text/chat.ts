@@ -17,7 +17,7 @@ export interface ChatOptions {
 }
 
 /** Templates of real models take thousands of steps; a hostile one would otherwise run for ever. */
-const STEPS = 5_000_000;
+const STEPS = 1_000_000;
 const RANGE = 100_000;
 const OUTPUT = 16 * 2 ** 20;
 
@@ -35,11 +35,28 @@ export function chatTemplateOf(config: Readonly<Record<string, unknown>>, file?:
   throw new FormatError("tokenizer_config.json", "chat_template", { expected: "a string or a list of {name, template}", got: JSON.stringify(value).slice(0, 40) });
 }
 
+/** Counts every node it evaluates and every item it loops over. */
 class LimitedInterpreter extends Interpreter {
-  steps = 0;
+  #steps = 0;
+  readonly #iterables = new WeakSet<object>();
+
   override evaluate(...[statement, environment]: Parameters<Interpreter["evaluate"]>): ReturnType<Interpreter["evaluate"]> {
-    if (++this.steps > STEPS) throw new Error(`the template takes more than ${STEPS} steps`);
-    return super.evaluate(statement, environment);
+    this.#count(1);
+    if (statement?.type === "For") {
+      const { iterable } = statement as unknown as { iterable: { lhs?: object } };
+      this.#iterables.add(iterable.lhs ?? iterable);
+    }
+    const result = super.evaluate(statement, environment);
+    if (statement && this.#iterables.has(statement)) {
+      const items = result.value as { length?: number; size?: number } | null;
+      this.#count(items?.length ?? items?.size ?? 0);
+    }
+    return result;
+  }
+
+  #count(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > STEPS) throw new Error(`the template takes more than ${STEPS} steps`);
   }
 }
 

@@ -68,10 +68,19 @@ export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>): Tokenizer
 function build(main: Json, config: Json): HubTokenizer {
   const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...main };
   try {
-    return new HubTokenizer({ added_tokens: [], ...parts, pre_tokenizer: exactPreTokenizer(parts.pre_tokenizer) }, config);
+    const hub = new HubTokenizer({ added_tokens: [], ...parts, pre_tokenizer: exactPreTokenizer(parts.pre_tokenizer) }, config);
+    keepByteOrderMarks(hub.decoder);
+    return hub;
   } catch (cause) {
     throw new FormatError("tokenizer.json", cause instanceof Error ? cause.message : String(cause), { cause });
   }
+}
+
+/** The library's ByteFallback step swallows a U+FEFF at the start of a run of bytes. */
+function keepByteOrderMarks(decoder: unknown): void {
+  const { decoders, text_decoder } = (decoder ?? {}) as { decoders?: unknown[]; text_decoder?: TextDecoder };
+  for (const step of decoders ?? []) keepByteOrderMarks(step);
+  if (text_decoder && !text_decoder.ignoreBOM) (decoder as { text_decoder: TextDecoder }).text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 }
 
 function wrap(hub: HubTokenizer, eosIds: number[], renderChat: Tokenizer["renderChat"], hasChatTemplate: boolean): Tokenizer {
