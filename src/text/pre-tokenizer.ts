@@ -1,0 +1,34 @@
+/**
+ * JavaScript and Rust differ in what they call a space or a digit: JavaScript's `\s` has U+FEFF and
+ * lacks U+0085, and its `\d` is ASCII only. The steps of a `tokenizer.json` that lean on either are
+ * rewritten into `Split` steps with explicit Unicode properties, so that ids equal those of
+ * huggingface/tokenizers for every text.
+ */
+
+/** GPT-2's pattern, as in `pre_tokenizers/byte_level.rs`; `\s` of a `Split` means White_Space. */
+const BYTE_LEVEL = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+interface Step {
+  type?: string;
+  pretokenizers?: unknown[];
+  use_regex?: boolean;
+  add_prefix_space?: boolean;
+  individual_digits?: boolean;
+}
+
+/** @param step the `pre_tokenizer` of a tokenizer.json; other steps are returned as they are. */
+export function exactPreTokenizer(step: unknown): unknown {
+  if (typeof step !== "object" || step === null) return null;
+  const { type, pretokenizers, use_regex, add_prefix_space, individual_digits } = step as Step;
+  if (type === "Sequence") return { ...step, pretokenizers: (pretokenizers ?? []).map(exactPreTokenizer) };
+  if (type === "Digits") return split(individual_digits ? "\\p{N}" : "\\p{N}+");
+  // With a prefix space the order of the two halves matters; the library's own pattern stays.
+  if (type === "ByteLevel" && use_regex !== false && !add_prefix_space) {
+    return { type: "Sequence", pretokenizers: [split(BYTE_LEVEL), { ...step, use_regex: false }] };
+  }
+  return step;
+}
+
+function split(pattern: string): unknown {
+  return { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
+}
