@@ -2,3 +2,7 @@
 export { heapBase } from "./lib/heap-base";
 export { rmsnorm } from "./rmsnorm";
 export { dequantize4bit } from "./dequantize-4bit";
+export { f16ToF32 } from "./f16-to-f32";
+export { bf16ToF32 } from "./bf16-to-f32";
+export { f32ToF16 } from "./f32-to-f16";
+export { f32ToBf16 } from "./f32-to-bf16";

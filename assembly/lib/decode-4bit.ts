@@ -1,6 +1,6 @@
 // Decoding of 4-bit weights, shared by dequantize-4bit and the kernels that multiply with them.
 // Layout and rounding: src/ops/dequantize-4bit.ts.
-
+import { firstHalves, interleaveHigh16, interleaveHigh8, interleaveLow16, interleaveLow8, secondHalves } from "./bytes";
 import { roundToBf16, roundToF16 } from "./half";
 
 /** The factor of one block: stored as f32, or as a byte of the nested code (two roundings, as bitsandbytes does). */
@@ -15,49 +15,19 @@ export function blockScale(absmax: usize, nestedAbsmax: usize, nestedCode: usize
 /** Byte `k` of the 8 values in a and b, then byte `k + 1` of them; both planes of one pair are cut out of two of these. */
 // @ts-ignore: decorator
 @inline
-export function planesLow(a: v128, b: v128): v128 {
+function planesLow(a: v128, b: v128): v128 {
   return i8x16.shuffle(a, b, 0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
 }
 // @ts-ignore: decorator
 @inline
-export function planesHigh(a: v128, b: v128): v128 {
+function planesHigh(a: v128, b: v128): v128 {
   return i8x16.shuffle(a, b, 2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
-}
-// @ts-ignore: decorator
-@inline
-export function firstHalves(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-}
-// @ts-ignore: decorator
-@inline
-export function secondHalves(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-}
-// @ts-ignore: decorator
-@inline
-export function interleaveLow8(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-// @ts-ignore: decorator
-@inline
-export function interleaveHigh8(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
-// @ts-ignore: decorator
-@inline
-export function interleaveLow16(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
-}
-// @ts-ignore: decorator
-@inline
-export function interleaveHigh16(a: v128, b: v128): v128 {
-  return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
 }
 
 /** 16 codes (one a byte) → 16 values: the table lies in four byte planes, because a swizzle looks up bytes. */
 // @ts-ignore: decorator
 @inline
-export function expand16(to: usize, codes: v128, p0: v128, p1: v128, p2: v128, p3: v128, scale: v128): void {
+function expand16(to: usize, codes: v128, p0: v128, p1: v128, p2: v128, p3: v128, scale: v128): void {
   const b0 = i8x16.swizzle(p0, codes);
   const b1 = i8x16.swizzle(p1, codes);
   const b2 = i8x16.swizzle(p2, codes);

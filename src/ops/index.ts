@@ -1,3 +1,7 @@
 // One line an op; the tests and the benchmarks read this table.
 export { rmsnorm } from "./rmsnorm.ts";
 export { dequantize4bit } from "./dequantize-4bit.ts";
+export { f16ToF32 } from "./f16-to-f32.ts";
+export { bf16ToF32 } from "./bf16-to-f32.ts";
+export { f32ToF16 } from "./f32-to-f16.ts";
+export { f32ToBf16 } from "./f32-to-bf16.ts";
