@@ -4,6 +4,7 @@ import dequantize4bit from "./dequantize-4bit.ts";
 import f16ToF32 from "./f16-to-f32.ts";
 import f32ToBf16 from "./f32-to-bf16.ts";
 import f32ToF16 from "./f32-to-f16.ts";
+import quantize4bit from "./quantize-4bit.ts";
 import rmsnorm from "./rmsnorm.ts";
 import type { OpTest } from "../support/op-case.ts";
 
@@ -14,4 +15,5 @@ export const opTests: OpTest[] = [
   bf16ToF32,
   f32ToF16,
   f32ToBf16,
+  quantize4bit,
 ];
