@@ -7,3 +7,5 @@ export { bf16ToF32 } from "./bf16-to-f32";
 export { f32ToF16 } from "./f32-to-f16";
 export { f32ToBf16 } from "./f32-to-bf16";
 export { quantize4bit } from "./quantize-4bit";
+export { quantize8bit } from "./quantize-8bit";
+export { dequantize8bit } from "./dequantize-8bit";

@@ -1,6 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
-import { checkBlocksize4bit } from "./blocksize.ts";
+import { checkBlocksize } from "./blocksize.ts";
 
 /**
  * y[i] = f32(code[c[i]] · scale[i / blocksize]), c = 4-bit codes, element 2j in the high nibble of byte j.
@@ -29,7 +29,7 @@ export const dequantize4bit = defineOp({
     { name: "round", type: "u32" },
   ],
   check: ({ blocksize, nested }, { absmax }) => {
-    checkBlocksize4bit("dequantize-4bit", blocksize);
+    checkBlocksize("dequantize-4bit", blocksize);
     const want = nested ? "u8" : "f32";
     if (absmax.dtype !== want) throw new ShapeError("dequantize-4bit", `dtype of absmax (${absmax.label}) with nested = ${nested}`, { expected: want, got: absmax.dtype });
   },

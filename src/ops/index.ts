@@ -6,3 +6,5 @@ export { bf16ToF32 } from "./bf16-to-f32.ts";
 export { f32ToF16 } from "./f32-to-f16.ts";
 export { f32ToBf16 } from "./f32-to-bf16.ts";
 export { quantize4bit } from "./quantize-4bit.ts";
+export { quantize8bit } from "./quantize-8bit.ts";
+export { dequantize8bit } from "./dequantize-8bit.ts";

@@ -1,6 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
-import { checkBlocksize4bit } from "./blocksize.ts";
+import { checkBlocksize } from "./blocksize.ts";
 
 const INPUT_TYPES: readonly string[] = ["f32", "f16", "bf16"];
 
@@ -30,7 +30,7 @@ export const quantize4bit = defineOp({
     { name: "inputType", type: "u32" },
   ],
   check: ({ blocksize, inputType }, { x }) => {
-    checkBlocksize4bit("quantize-4bit", blocksize);
+    checkBlocksize("quantize-4bit", blocksize);
     if (INPUT_TYPES[inputType] !== x.dtype) throw new ShapeError("quantize-4bit", `inputType for ${x.dtype} (${x.label})`, { expected: INPUT_TYPES.indexOf(x.dtype), got: inputType });
   },
   tiles: ({ n }) => Math.ceil(n / 65536),
