@@ -4,6 +4,7 @@ usage: common.py MODEL.gguf DIR     makes a float32 Hugging Face folder of a GGU
                                     reading the GGUF does not count as memory of what is measured)
 """
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import transformers
 from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from bitsandbytes.backends.utils import _get_4bit_code
 from bitsandbytes.nn import Linear4bit
+from safetensors.torch import load_file, save_file
 
 VERSIONS = {
     "bitsandbytes": bitsandbytes.__version__,
@@ -101,6 +103,30 @@ def load_base(folder, kind="nf4dq"):
             bnb_4bit_compute_dtype=torch.float32,
         )
     return compute_as_specified(transformers.AutoModelForCausalLM.from_pretrained(str(folder), **options))
+
+
+def read_ids(source):
+    """Token ids [batch, length]: JSON text, a .json file, or a .safetensors with input_ids (of 3 dimensions: the first batch)."""
+    if source.endswith(".safetensors"):
+        ids = load_file(source)["input_ids"].long()
+        return ids[0] if ids.dim() == 3 else ids
+    if source.endswith(".json"):
+        source = open(source, encoding="utf-8").read()
+    ids = torch.tensor(json.loads(source))
+    return ids[None] if ids.dim() == 1 else ids
+
+
+def write_logits(model, ids, file, last):
+    """Logits of the last positions in float32, as a .safetensors ("logits") or a .json file; and a summary to print."""
+    with torch.no_grad():
+        result = model.eval()(input_ids=ids, labels=ids, use_cache=False)
+    logits = result.logits[:, -last:].float().contiguous()
+    if file and file.endswith(".json"):
+        with open(file, "w") as out:
+            json.dump({"input_ids": ids.tolist(), "logits": logits.tolist()}, out)
+    elif file:
+        save_file({"input_ids": ids.to(torch.int32), "logits": logits}, file)
+    return {"loss": result.loss.item(), "logits_shape": list(logits.shape), "argmax": logits.argmax(-1).tolist()}
 
 
 def peak_rss_bytes():

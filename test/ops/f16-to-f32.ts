@@ -1,0 +1,12 @@
+import { f16ToF32 } from "../../src/ops/f16-to-f32.ts";
+import type { OpCase, OpTest } from "../support/op-case.ts";
+import { f16ToF32 as widen } from "./half.ts";
+
+const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
+const sized = (name: string, x: Uint16Array): OpCase => ({ name, params: { n: x.length }, inputs: { x } });
+
+export default {
+  op: f16ToF32,
+  cases: [sized("empty", all.slice(0, 0)), sized("every f16", all), sized("tail", all.slice(0x3ff0, 0x3ffd)), sized("two tiles", Uint16Array.from([...all, 0x3c00, 0xbc00, 0x0001]))],
+  reference: ({ x }) => ({ y: Float32Array.from(x, widen) }),
+} satisfies OpTest;
