@@ -31,3 +31,7 @@ export { f32ToBf16 } from "./f32-to-bf16";
 export { quantize4bit } from "./quantize-4bit";
 export { quantize8bit } from "./quantize-8bit";
 export { dequantize8bit } from "./dequantize-8bit";
+export { quantizeInt8 } from "./quantize-int8";
+export { quantizeInt4 } from "./quantize-int4";
+export { dequantizeInt8 } from "./dequantize-int8";
+export { dequantizeInt4 } from "./dequantize-int4";
