@@ -1,7 +1,7 @@
 import type { Device } from "../device.ts";
 import type { Checkpoint, DenseTensor } from "../format/checkpoint.ts";
-import { DYNAMIC8, FP4, NF4, thresholdsOf } from "../format/code-tables.ts";
-import { dynamicLut } from "../format/dynamic-map.ts";
+import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
+import { dynamicLut } from "../format/dynamic-lut.ts";
 import type { QuantizedWeight } from "../nn/weight.ts";
 import { quantize4bit, quantize8bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
@@ -40,13 +40,13 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
   const { blocksize } = choice;
   const n = elementsOf(shape);
   const blocks = Math.ceil(n / blocksize);
-  const table = choice.type === "nf4" ? NF4 : FP4;
+  const table = codeTable(choice.type);
   const put = (label: string, data: Float32Array | Uint8Array): Tensor => {
     const tensor = device.allocate(data instanceof Uint8Array ? "u8" : "f32", [data.length], `${name}.${label}`);
     device.write(tensor, data);
     return tensor;
   };
-  const { thresholds, codes } = thresholdsOf(table);
+  const { thresholds, codes } = rankTable(table);
   const rules = { thresholds: put("thresholds", thresholds), codes: put("codes", codes) };
   const packed = device.allocate("u8", [Math.ceil(n / 2)], name);
   const absmax = device.allocate("f32", [blocks], `${name}.absmax`);
@@ -63,14 +63,14 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
 
 async function doubleQuantize(device: Device, weight: QuantizedWeight, blocks: number, put: (label: string, data: Float32Array | Uint8Array) => Tensor): Promise<QuantizedWeight> {
   const nestedOffset = meanOf((await device.read(weight.absmax)) as Float32Array);
-  const lut = put("lut", dynamicLut(DYNAMIC8));
+  const lut = put("lut", dynamicLut(dynamicTable()));
   const absmax = device.allocate("u8", [blocks], `${weight.packed.label}.absmax`);
   const nestedAbsmax = device.allocate("f32", [Math.ceil(blocks / NESTED_BLOCKSIZE)], `${weight.packed.label}.nested_absmax`);
   device.run(quantize8bit, { x: weight.absmax, lut, q: absmax, absmax: nestedAbsmax }, { n: blocks, blocksize: NESTED_BLOCKSIZE, offset: nestedOffset });
   await device.finish();
   device.free(lut);
   device.free(weight.absmax);
-  return { ...weight, absmax, nestedAbsmax, nestedCode: put("nested_quant_map", DYNAMIC8), nested: true, nestedOffset };
+  return { ...weight, absmax, nestedAbsmax, nestedCode: put("nested_quant_map", dynamicTable()), nested: true, nestedOffset };
 }
 
 /** Float64 mean, rounded once. */
