@@ -7,7 +7,7 @@ import { BatchPass } from "../nn/batch-pass.ts";
 import { DecodePass } from "../nn/decode-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import { AdapterParameters, type Lora } from "../nn/lora.ts";
-import { sample, type SamplingOptions } from "../text/sampling.ts";
+import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
@@ -120,7 +120,8 @@ export class LanguageModel {
 
   async *#decode(pass: DecodePass, ids: number[], maxNewTokens: number, options: GenerateOptions): AsyncGenerator<string, GenerationSummary> {
     const stops = new Set([...this.tokenizer.eosIds, ...this.config.eosTokenIds, ...(options.stopTokens ?? [])]);
-    const decoder = this.tokenizer.streamDecoder();
+    const sampling = samplingOptions(options);
+    const decoder = this.tokenizer.streamDecoder({ skipSpecial: true });
     const sequence = [...ids];
     let next = ids;
     let finish: GenerationSummary["finish"] = "length";
@@ -129,7 +130,7 @@ export class LanguageModel {
       options.signal?.throwIfAborted();
       const began = performance.now();
       const logits = await pass.append(next);
-      const id = sample(logits, options, i, sequence);
+      const id = sampleToken(logits, sampling, i, sequence);
       if (i > 0) seconds += (performance.now() - began) / 1000;
       if (stops.has(id)) { finish = "stop"; break; }
       sequence.push(id);

@@ -6,7 +6,7 @@ import type { QuantizedWeight } from "../nn/weight.ts";
 import { quantize4bit, quantize8bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { CHUNK, readAsF32 } from "./load-llama.ts";
-import type { QuantizeOnLoad, TrainOptions } from "./train-options.ts";
+import type { QuantizeOnLoad } from "./train-options.ts";
 
 /** What linears become while a model is loaded. */
 export interface LoadQuantization {

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { ADAMW_DEFAULTS } from "../optim/adamw.ts";
+import type { ScheduleKind } from "../optim/schedule.ts";
 
-export type SchedulerType = "constant" | "linear" | "cosine";
 export type QuantizeOnLoad = "nf4" | "fp4" | "none";
 
 /** Hyper-parameters of a run, with Hugging Face's meanings. */
@@ -20,10 +20,11 @@ export interface TrainOptions {
   rankPattern: Record<string, number>;
   alphaPattern: Record<string, number>;
   learningRate: number;
-  lrSchedulerType: SchedulerType;
+  lrSchedulerType: ScheduleKind;
   /** Optimizer steps; takes precedence over `warmupRatio`. */
   warmupSteps?: number;
-  warmupRatio: number;
+  /** Default 0.03; `constant` warms up only when asked to. */
+  warmupRatio?: number;
   weightDecay: number;
   /** 0 does not clip. */
   maxGradNorm: number;
@@ -50,7 +51,7 @@ export interface TrainOptions {
 
 export const TRAIN_DEFAULTS: TrainOptions = {
   r: 16, loraAlpha: 16, loraDropout: 0, useRslora: false, targetModules: "all-linear", rankPattern: {}, alphaPattern: {},
-  learningRate: 2e-4, lrSchedulerType: "cosine", warmupRatio: 0.03, weightDecay: 0, maxGradNorm: ADAMW_DEFAULTS.maxGradNorm,
+  learningRate: 2e-4, lrSchedulerType: "cosine", weightDecay: 0, maxGradNorm: ADAMW_DEFAULTS.maxGradNorm,
   numTrainEpochs: 1, perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 8, maxLength: 512,
   gradientCheckpointing: "auto", saveSteps: 0, shuffle: true, seed: 42, quantize: "nf4", blocksize: 64, doubleQuant: true, activationMemory: 2 ** 30,
 };

@@ -1,4 +1,4 @@
-import { batchPlan, type BatchPlan } from "../data/batches.ts";
+import { planSteps, type StepPlan } from "../data/step-plan.ts";
 import { loadDataset, type Dataset } from "../data/dataset.ts";
 import { openCheckpoint, type Checkpoint } from "../format/checkpoint.ts";
 import { readAdapter, type AdapterConfig, type AdapterMatrices } from "../format/peft.ts";
@@ -20,7 +20,7 @@ export interface Prepared {
   readonly evalSet: Dataset | undefined;
   readonly adapter: AdapterConfig;
   readonly initial: ReadonlyMap<string, AdapterMatrices> | undefined;
-  readonly plan: BatchPlan;
+  readonly plan: StepPlan;
   readonly resumed: TrainerState | undefined;
   readonly state: TrainerState;
 }
@@ -36,7 +36,10 @@ export async function prepare(call: TrainCall): Promise<Prepared> {
   const source = call.resume ?? call.initAdapter;
   const given = source && (await readAdapter(source));
   const adapter = given ? given.config : adapterConfigOf(options, checkpoint.name);
-  const plan = batchPlan(dataset.rows.length, options);
+  const plan = planSteps({
+    rows: dataset.rows.length, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
+    epochs: options.numTrainEpochs, maxSteps: options.maxSteps, seed: options.seed, shuffle: options.shuffle,
+  });
   const state: TrainerState = {
     version: 1, global_step: 0, epoch: 0, max_steps: plan.totalSteps, build: call.device.build,
     base: { name: checkpoint.name, fingerprint: await checkpoint.fingerprint(), quantization: quantizationLabel(checkpoint, options) },
@@ -49,7 +52,7 @@ export async function prepare(call: TrainCall): Promise<Prepared> {
 }
 
 function openData(file: DataFile, tokenizer: Tokenizer, checkpoint: Checkpoint, options: TrainOptions): Dataset {
-  return loadDataset({ fileName: file.name, bytes: file.bytes, tokenizer, maxLength: options.maxLength, vocabSize: checkpoint.config.vocabSize });
+  return loadDataset(file.bytes, { fileName: file.name, tokenizer, maxLength: options.maxLength, vocabSize: checkpoint.config.vocabSize });
 }
 
 function adapterConfigOf(o: TrainOptions, baseModel: string): AdapterConfig {

@@ -1,3 +1,4 @@
+import type { StepPlan } from "../data/step-plan.ts";
 import type { Device } from "../device.ts";
 import { NibbleError } from "../errors.ts";
 import type { RunFolder } from "../io/run-folder.ts";
@@ -6,7 +7,7 @@ import { BatchPass } from "../nn/batch-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
-import { learningRate } from "../optim/schedule.ts";
+import { learningRateAt, warmupOf } from "../optim/schedule.ts";
 import { trainingStep } from "../optim/training-step.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
@@ -35,7 +36,7 @@ export interface StepEvent {
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly skipped: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string };
 
@@ -101,7 +102,7 @@ class TrainingRun {
     this.#log = [...(prepared.resumed?.log_history ?? [])];
     call.onProgress?.({
       phase: "ready", trainable: this.#parameters.count, modules: modules.length, rows: prepared.dataset.rows.length,
-      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, skipped: prepared.dataset.skipped,
+      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
     });
   }
 
@@ -122,18 +123,21 @@ class TrainingRun {
   async loop(): Promise<TrainResult> {
     const { plan, options, resumed, dataset, adapter } = this.#prepared;
     const first = resumed?.global_step ?? 0;
+    const { lrSchedulerType: kind, learningRate, warmupSteps, warmupRatio } = options;
+    const { totalSteps } = plan;
+    const schedule = { kind, learningRate, totalSteps, warmupSteps: warmupOf({ kind, totalSteps, warmupSteps, warmupRatio }) };
     let seconds = 0;
     let tokens = 0;
     let interrupted: string | undefined;
     for (let step = first; step < plan.totalSteps && !interrupted; step++) {
-      const rate = learningRate(step, plan.totalSteps, options);
+      const rate = learningRateAt(step, schedule);
       const rows = plan.rowsOf(step).map((i) => dataset.rows[i]);
       const began = performance.now();
       const result = await trainingStep(this.#call.device, this.#pass, this.#optimizer, rows, options.perDeviceTrainBatchSize, step, rate, adapter.loraDropout > 0);
       const elapsed = (performance.now() - began) / 1000;
       seconds += elapsed;
       tokens += result.tokens;
-      const epoch = plan.epochAfter(step);
+      const epoch = epochAfter(step, plan);
       this.#log.push({ step: step + 1, epoch, loss: result.loss, grad_norm: result.gradNorm, learning_rate: rate });
       this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss: result.loss, gradNorm: result.gradNorm, learningRate: rate, tokensPerSecond: result.tokens / elapsed });
       this.#refuseFault(result.loss, result.gradNorm, step + 1);
@@ -174,7 +178,7 @@ class TrainingRun {
 
   #state(step: number): TrainerState {
     const { plan, state } = this.#prepared;
-    return { ...state, global_step: step, epoch: step > 0 ? plan.epochAfter(step - 1) : 0, log_history: this.#log };
+    return { ...state, global_step: step, epoch: step > 0 ? epochAfter(step - 1, plan) : 0, log_history: this.#log };
   }
 
   async #saveCheckpoint(step: number): Promise<string> {
@@ -192,4 +196,9 @@ class TrainingRun {
     this.#model.dispose();
     await this.#prepared.checkpoint.close();
   }
+}
+
+/** Epochs done after step `step`, with the fraction of the current one. */
+function epochAfter(step: number, plan: StepPlan): number {
+  return (step + 1) / plan.stepsPerEpoch;
 }
