@@ -42,18 +42,19 @@ for (const device of await testDevices()) {
   rows("matmul-nf4-nt", () => expectRows(matmulNf4Nt, "x", "y", k, n, weights, quantized));
   rows("matmul-nf4-nn", () => expectRows(matmulNf4Nn, "dy", "dx", n, k, weights, quantized));
 
-  rows("a 4-bit matmul has the bits of the dequantized one", async () => {
+  for (const [round, m] of [[0, 1], [1, 40], [2, 6]]) rows(`4-bit matmuls have the bits of the dequantized weight, round ${round}`, async () => {
+    const quantized = { ...dense, blocksize: 64, nested: 0, nestedOffset: 0, round };
+    const weights = randomWeights(quantized, 4);
+    weights["absmax"].forEach((value, i, all) => { all[i] = value * 10 ** -(i % 8); }); // down to f16's subnormals
     const w = Float32Array.from(weightsReference(weights, quantized));
-    for (const m of [1, 40]) {
-      const x = normals(m * k, 1);
-      const dy = normals(m * n, 4);
-      const nt = await run(device, matmulNt as unknown as Op<never, never>, { x, w }, { ...dense, m });
-      const nt4 = await run(device, matmulNf4Nt as unknown as Op<never, never>, { x, ...weights }, { ...quantized, m });
-      assert.ok(sameBits(nt["y"], nt4["y"]), `nt, ${m} rows`);
-      const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, accumulate: 0 });
-      const nn4 = await run(device, matmulNf4Nn as unknown as Op<never, never>, { dy, ...weights }, { ...quantized, m });
-      assert.ok(sameBits(nn["y"], nn4["dx"]), `nn, ${m} rows`);
-    }
+    const x = normals(m * k, 1);
+    const dy = normals(m * n, 4);
+    const nt = await run(device, matmulNt as unknown as Op<never, never>, { x, w }, { ...dense, m });
+    const nt4 = await run(device, matmulNf4Nt as unknown as Op<never, never>, { x, ...weights }, { ...quantized, m });
+    assert.ok(sameBits(nt["y"], nt4["y"]), "nt");
+    const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, accumulate: 0 });
+    const nn4 = await run(device, matmulNf4Nn as unknown as Op<never, never>, { dy, ...weights }, { ...quantized, m });
+    assert.ok(sameBits(nn["y"], nn4["dx"]), "nn");
   });
 
   rows("attention: a token at a time, or all at once", async () => {

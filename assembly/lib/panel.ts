@@ -1,6 +1,6 @@
 import { rows1, rows2, rows4, rows6 } from "./gemm-rows";
 
-/** A panel is 8 columns of the right operand as f32[k][8], zeros beyond the last column. */
+/** A panel is 8 columns of the right operand as f32[k][8]; zeros beyond the last one, where denormals would be slow. */
 export const PANEL_COLUMNS = 8;
 
 /** panel ← the transpose of `columns` rows of `from`, each `k` long and `row` bytes apart. */

@@ -38,7 +38,7 @@ export function matmulCases(): OpCase[] {
   return [
     sized(1, 1, 1, 0), sized(2, 7, 3, 0), sized(3, 8, 5, 1), sized(5, 9, 16, 0), sized(11, 15, 17, 1),
     sized(1, 192, 576, 0), sized(16, 130, 40, 1), sized(40, 16, 300, 1), sized(203, 67, 19, 0), sized(25, 72, 513, 1),
-    sized(7, 24, 2100, 0), sized(4, 20, 4200, 1), sized(3, 5, 0, 0), sized(3, 5, 0, 1), sized(0, 4, 4, 0), sized(4, 0, 4, 0),
+    sized(2, 70, 2048, 0), sized(7, 40, 2100, 0), sized(1, 40, 4096, 0), sized(4, 20, 4200, 1), sized(3, 5, 0, 0), sized(3, 5, 0, 1), sized(0, 4, 4, 0), sized(4, 0, 4, 0),
   ];
 }
 
