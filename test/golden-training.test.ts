@@ -18,6 +18,7 @@ function optionsOf(name: string): GoldenOptions {
   const adapter = `${GOLDEN}/${name}-init`;
   return {
     model: kind === "nf4dq" ? `${GOLDEN}/model-nf4-dq` : "src/demo", adapter, batch: 4, length: 96,
+    bfloat16: kind !== "f32",
     quantization: kind === "nf4" ? { type: "nf4", blocksize: 64, doubleQuant: false } : undefined,
   };
 }
@@ -69,9 +70,11 @@ async function expectFirstGradients(device: Device, name: string): Promise<void>
 }
 
 for (const device of devices) {
+  const before = device.memory.buffers;
+  const threaded = device.description.includes("threads");
   const golden = suite(`golden training on ${device.description}`);
-  for (const name of Object.keys(runs).filter((n) => !n.includes("dora"))) golden(`curve of ${name}`, () => expectCurve(device, name));
+  for (const name of Object.keys(runs).filter((n) => !n.includes("dora") && (!threaded || n === "qlora-nf4dq"))) golden(`curve of ${name}`, () => expectCurve(device, name));
   for (const name of ["lora-f32", "qlora-nf4dq"]) golden(`gradients and logits at step 0 of ${name}`, () => expectFirstGradients(device, name));
-  golden("nothing is left allocated", () => assert.is(device.memory.buffers, 1)); // the scratch
+  golden("nothing is left allocated", () => assert.is(device.memory.buffers, before));
   golden.run();
 }
