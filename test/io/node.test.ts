@@ -10,13 +10,14 @@ import { createSink, openSource } from "../../src/io/node.ts";
 import { systemError } from "../../src/io/node-errors.ts";
 import { expectError } from "../support/formats.ts";
 
-const test = suite<{ dir: string }>("files on a local disk");
-test.before.each((context) => { context.dir = mkdtempSync(join(tmpdir(), "nibblelm-test-")); });
-test.after.each(({ dir }) => rmSync(dir, { recursive: true }));
+const test = suite("files on a local disk");
+let dir = "";
+test.before.each(() => { dir = mkdtempSync(join(tmpdir(), "nibblelm-test-")); });
+test.after.each(() => rmSync(dir, { recursive: true }));
 
 const text = (path: string): string => readFileSync(path, "utf8");
 
-test("a folder is read: files and links to files, no sub-folders", async ({ dir }) => {
+test("a folder is read: files and links to files, no sub-folders", async () => {
   mkdirSync(join(dir, "sub"));
   writeFileSync(join(dir, "b.txt"), "grüße");
   symlinkSync(join(dir, "b.txt"), join(dir, "a.txt"));
@@ -29,14 +30,14 @@ test("a folder is read: files and links to files, no sub-folders", async ({ dir 
   for (const name of ["../b.txt", "sub/x", "..", "", "a\0b"]) await expectError(() => folder.has(name), ShapeError, /file name: expected the plain name/);
 });
 
-test("a file is a folder with one entry", async ({ dir }) => {
+test("a file is a folder with one entry", async () => {
   for (const name of ["model.gguf", "other"]) writeFileSync(join(dir, name), "x");
   const folder = await openSource(join(dir, "model.gguf"));
   assert.equal(await folder.list(), ["model.gguf"]);
   assert.equal([await folder.has("model.gguf"), await folder.has("other")], [true, false]);
 });
 
-test("ranges are read, and no others", async ({ dir }) => {
+test("ranges are read, and no others", async () => {
   writeFileSync(join(dir, "f"), Buffer.from([0, 1, 2, 3, 4]));
   const source = await (await openSource(dir)).open("f");
   assert.equal(await source.read(1, 3), Uint8Array.of(1, 2, 3));
@@ -47,14 +48,14 @@ test("ranges are read, and no others", async ({ dir }) => {
   await source.close();
 });
 
-test("what is not there", async ({ dir }) => {
+test("what is not there", async () => {
   await expectError(() => openSource(join(dir, "none")), ShapeError, /none: no such file or folder/);
   await expectError(() => openSource("/dev/null"), ShapeError, /kind of file/);
   writeFileSync(join(dir, "latin1"), Buffer.from([0xe4]));
   await expectError(async () => (await openSource(dir)).readText("latin1"), FormatError, /latin1: text: expected UTF-8/);
 });
 
-test("nothing appears before commit, everything at it, nothing else stays", async ({ dir }) => {
+test("nothing appears before commit, everything at it, nothing else stays", async () => {
   const out = join(dir, "runs", "first");
   const sink = await createSink(out);
   const file = await sink.create("weights");
@@ -70,7 +71,7 @@ test("nothing appears before commit, everything at it, nothing else stays", asyn
   assert.ok(existsSync(out));
 });
 
-test("discard leaves nothing, not even the folders on the way", async ({ dir }) => {
+test("discard leaves nothing, not even the folders on the way", async () => {
   const sink = await createSink(join(dir, "a", "b", "c"));
   await (await sink.create("weights")).write(0, Uint8Array.of(1));
   await sink.discard();
@@ -79,7 +80,7 @@ test("discard leaves nothing, not even the folders on the way", async ({ dir }) 
   await expectError(() => sink.commit(), ShapeError, /commit after/);
 });
 
-test("an existing folder is refused without force", async ({ dir }) => {
+test("an existing folder is refused without force", async () => {
   mkdirSync(join(dir, "out"));
   await expectError(() => createSink(join(dir, "out")), ShapeError, /output folder exists\n {2}hint: use --force/);
   writeFileSync(join(dir, "file"), "");
@@ -87,7 +88,7 @@ test("an existing folder is refused without force", async ({ dir }) => {
   assert.equal(readdirSync(dir), ["file", "out"]);
 });
 
-test("force replaces a model, and only at commit", async ({ dir }) => {
+test("force replaces a model, and only at commit", async () => {
   const out = join(dir, "out");
   mkdirSync(out);
   writeFileSync(join(out, "config.json"), "old");
@@ -105,12 +106,12 @@ test("force replaces a model, and only at commit", async ({ dir }) => {
   assert.equal(readdirSync(dir), ["out"]);
 });
 
-test("force does not replace what is no model", async ({ dir }) => {
+test("force does not replace what is no model", async () => {
   writeFileSync(join(dir, "thesis.tex"), "years of work");
   await expectError(() => createSink(dir, { force: true }), ShapeError, /expected a folder with config\.json or adapter_config\.json, got one with thesis\.tex/);
 });
 
-test("the output is no input, however it is spelled", async ({ dir }) => {
+test("the output is no input, however it is spelled", async () => {
   const model = join(dir, "model");
   mkdirSync(model);
   writeFileSync(join(model, "config.json"), "{}");
@@ -121,7 +122,7 @@ test("the output is no input, however it is spelled", async ({ dir }) => {
   await (await createSink(join(dir, "model2"), { inputs: [model] })).discard();
 });
 
-test("somebody else was faster", async ({ dir }) => {
+test("somebody else was faster", async () => {
   const sink = await createSink(join(dir, "out"));
   await sink.writeText("config.json", "ours");
   mkdirSync(join(dir, "out"));
@@ -131,7 +132,7 @@ test("somebody else was faster", async ({ dir }) => {
   assert.equal(readdirSync(dir), ["out"]);
 });
 
-test("two files of one name, and names that leave the folder", async ({ dir }) => {
+test("two files of one name, and names that leave the folder", async () => {
   const sink = await createSink(join(dir, "out"));
   await sink.writeText("a", "");
   await expectError(() => sink.create("a"), ShapeError, /exists already/);
@@ -150,7 +151,7 @@ test("what the system says becomes an error of ours", () => {
   assert.is(systemError("f", own), own);
 });
 
-test("a write that does not fit leaves nothing behind", async ({ dir }) => {
+test("a write that does not fit leaves nothing behind", async () => {
   // A limit on file sizes stands for a full disk: it needs no rights and fails in the same place.
   buildSync({ entryPoints: ["src/io/node.ts"], bundle: true, format: "esm", platform: "node", outfile: join(dir, "io.mjs") });
   const script = `
