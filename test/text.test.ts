@@ -13,21 +13,19 @@ const encoded = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.st
 const DEMO_FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json"];
 const demoFiles = new Map(DEMO_FILES.map((name) => [name, bytes(`src/demo/${name}`)]));
 const demo = loadTokenizer(demoFiles);
-const demoJson = json("src/demo/tokenizer.json");
-const demoTokens = Object.entries<number>(demoJson.model.vocab).sort((a, b) => a[1] - b[1]).map(([token]) => token);
 
 function fromGguf(entries: Record<string, unknown>): Tokenizer {
   const files = tokenizerFromGguf(new Map(Object.entries(entries)))!;
   return loadTokenizer(new Map(Object.entries(files).map(([name, value]) => [name, encoded(value)])));
 }
 
-/** The demo vocabulary as a GGUF file would carry it. */
-function demoMetadata(pre: string): Record<string, unknown> {
+const byteLevel = json("test/golden/text/byte-level.json");
+
+/** The golden byte-level vocabulary as a GGUF file would carry it. */
+function byteLevelMetadata(pre: string): Record<string, unknown> {
   return {
-    "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": demoTokens,
-    "tokenizer.ggml.token_type": Int32Array.from(demoTokens, (_, id) => (id < 3 ? 3 : 1)),
-    "tokenizer.ggml.merges": demoJson.model.merges.map((merge: string[]) => merge.join(" ")),
-    "tokenizer.ggml.bos_token_id": 0n, "tokenizer.ggml.eos_token_id": 0, "tokenizer.ggml.add_bos_token": false,
+    "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": byteLevel.tokens,
+    "tokenizer.ggml.merges": byteLevel.merges, "tokenizer.ggml.add_bos_token": false, "tokenizer.ggml.bos_token_id": 0n,
   };
 }
 
@@ -48,9 +46,9 @@ tokenizers("the demo's ids are those of Transformers", () => {
 });
 
 tokenizers("odd spaces and digits split as in Rust, for every pre-tokenizer of a GGUF", () => {
-  const { texts, ids } = json("test/golden/text/byte-level.json");
+  const { texts, ids } = byteLevel;
   for (const [pre, expected] of Object.entries<number[][]>(ids)) {
-    const tokenizer = fromGguf(demoMetadata(pre));
+    const tokenizer = fromGguf(byteLevelMetadata(pre));
     texts.forEach((text: string, i: number) => assert.equal(tokenizer.encode(text, { special: false }), expected[i], `${pre}: ${JSON.stringify(text)}`));
   }
 });
@@ -69,6 +67,15 @@ tokenizers("SentencePiece's ids, from its scores", () => {
   });
   assert.equal(tokenizer.prefixIds, [1]);
   assert.equal(tokenizer.eosIds, [2]);
+});
+
+tokenizers("merges from scores: best first, the longer left part on a tie, bytes and control tokens never", () => {
+  const tokens = ["<unk>", "<s>", "</s>", "<0x00>", "<0xFF>", "a", "b", "c", "ab", "bc", "abc", "<0x0", "0>", "<", "s>"];
+  const files = tokenizerFromGguf(new Map<string, unknown>([
+    ["tokenizer.ggml.model", "llama"], ["tokenizer.ggml.tokens", tokens], ["tokenizer.ggml.scores", tokens.map((token) => (token === "bc" ? -1 : -2))],
+    ["tokenizer.ggml.token_type", [2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]],
+  ]))!;
+  assert.equal((files["tokenizer.json"].model as any).merges, [["b", "c"], ["ab", "c"], ["a", "bc"], ["a", "b"]]);
 });
 
 tokenizers("SmolLM2 from its GGUF metadata: ids and chats of Transformers", () => {
@@ -130,7 +137,7 @@ tokenizers("a stream of bytes that are no text stays bounded and equals the whol
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(ids));
   };
   const decoder = streamDecoder(whole);
-  const junk = Array.from({ length: 500 }, (_, i) => 0x80 + (i * 37) % 0x80);
+  const junk = Array.from({ length: 500 }, (_, i) => (i % 3 ? 0xff : 0x80));
   const text = junk.map((id) => decoder.push(id)).join("") + decoder.end();
   assert.ok(longest < 32, `window of ${longest}`);
   assert.is(text, whole(junk));
@@ -157,7 +164,7 @@ tokenizers("broken files are named", () => {
 
 tokenizers("GGUF metadata that cannot be used is named", () => {
   const fails = (change: Record<string, unknown>, pattern: RegExp): void => {
-    assert.throws(() => fromGguf({ ...demoMetadata("gpt-2"), ...change }), (e: unknown) => e instanceof FormatError && pattern.test(e.message));
+    assert.throws(() => fromGguf({ ...byteLevelMetadata("gpt-2"), ...change }), (e: unknown) => e instanceof FormatError && pattern.test(e.message));
   };
   fails({ "tokenizer.ggml.model": "t5" }, /tokenizer\.ggml\.model: .*t5/);
   fails({ "tokenizer.ggml.pre": "tekken" }, /tokenizer\.ggml\.pre: .*tekken/);
@@ -165,7 +172,7 @@ tokenizers("GGUF metadata that cannot be used is named", () => {
   fails({ "tokenizer.ggml.token_type": [1] }, /tokenizer\.ggml\.token_type: length/);
   fails({ "tokenizer.ggml.merges": ["ab"] }, /merge 0/);
   fails({ "tokenizer.ggml.merges": undefined }, /tokenizer\.ggml\.merges: missing/);
-  fails({ "tokenizer.ggml.eos_token_id": 2048 }, /eos_token_id: no such token/);
+  fails({ "tokenizer.ggml.eos_token_id": 900 }, /eos_token_id: no such token/);
   fails({ "tokenizer.ggml.model": "llama" }, /tokenizer\.ggml\.scores: missing/);
   assert.is(tokenizerFromGguf(new Map()), undefined);
 });

@@ -1,5 +1,5 @@
 import type { Batch } from "../nn/batch-pass.ts";
-import { IGNORED } from "../nn/loss-head.ts";
+import { IGNORED } from "./labels.ts";
 
 /** One sequence; labels stand at their own token's place (not shifted), IGNORED where not scored. */
 export interface TokenRow {

@@ -43,7 +43,7 @@ export class Linear {
   /** `h` receives scaling · drop(x) Aᵀ of the last adapter, f32[rows, r]; the backward pass wants it. */
   forward(device: Device, x: Tensor, y: Tensor, rows: number, h: Tensor, scratch: LinearScratch, position?: DropoutPosition): void {
     const { out, in: width } = this.weight;
-    multiply(device, this.weight, x, y, rows);
+    this.multiplyBase(device, x, y, rows);
     if (this.bias) device.run(addBias, { bias: this.bias, y }, { rows, n: out });
     for (const lora of this.loras) {
       const input = this.#droppedInput(device, lora, x, rows, scratch, position);
@@ -51,6 +51,10 @@ export class Linear {
       if (lora.scaling !== 1) device.run(scale, { y: h }, { n: rows * lora.r, alpha: lora.scaling });
       device.run(matmulNt, { x: h, w: lora.b, y }, { m: rows, n: out, k: lora.r, accumulate: 1 });
     }
+  }
+
+  protected multiplyBase(device: Device, x: Tensor, y: Tensor, rows: number): void {
+    multiply(device, this.weight, x, y, rows);
   }
 
   #droppedInput(device: Device, lora: Lora, x: Tensor, rows: number, scratch: LinearScratch, position?: DropoutPosition): Tensor {

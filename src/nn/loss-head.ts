@@ -1,11 +1,9 @@
+import { IGNORED } from "../data/labels.ts";
 import type { Device } from "../device.ts";
 import { crossEntropy, fill, rmsnorm, rmsnormBackward } from "../ops/index.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import type { Llama } from "./llama.ts";
 import { multiply, multiplyBackward } from "./weight.ts";
-
-/** Target of a row that is not scored. */
-export const IGNORED = -100;
 
 const CHUNK_ROWS = 128; // 25 MB of logits at a vocabulary of 49,152; enough rows to reuse each panel of the head
 

@@ -11,6 +11,7 @@ import { openSource } from "../../src/io/node.ts";
 import { BatchPass } from "../../src/nn/batch-pass.ts";
 import type { Llama } from "../../src/nn/llama.ts";
 import type { AdapterParameters } from "../../src/nn/lora.ts";
+import { useBfloat16 } from "./bfloat16-linear.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../../src/optim/adamw.ts";
 
 export interface Curve {
@@ -36,6 +37,8 @@ export interface GoldenOptions {
   length: number;
   recompute?: boolean;
   quantization?: LoadQuantization | undefined;
+  /** Compute layer 0's q, k and v as bitsandbytes did where the golden files were written. */
+  bfloat16?: boolean;
 }
 
 /** A model with an adapter of PEFT's hung on it, ready for steps with the golden run's AdamW. */
@@ -43,6 +46,7 @@ export async function goldenRun(device: Device, o: GoldenOptions): Promise<Golde
   const checkpoint = await openCheckpoint(await openSource(o.model));
   const model = await loadLlama(device, checkpoint, { quantization: o.quantization });
   await checkpoint.close();
+  const release = o.bfloat16 ? await useBfloat16(model, o.batch * o.length) : undefined;
   const { config, tensors } = await readAdapter(await openSource(o.adapter));
   const modules = adapterModules(model, config);
   const parameters = attachForTraining(model, modules, config.loraDropout, 0);
@@ -50,7 +54,7 @@ export async function goldenRun(device: Device, o: GoldenOptions): Promise<Golde
   const rank = Math.max(...modules.map((m) => m.r));
   const pass = new BatchPass(model, { batch: o.batch, length: o.length, microBatches: 4, rank, training: true, recompute: o.recompute ?? false, dropout: false });
   const optimizer = new AdamW(device, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.01, maxGradNorm: 1 });
-  return { model, parameters, pass, optimizer, dispose: () => { pass.dispose(); optimizer.dispose(); parameters.dispose(); model.dispose(); } };
+  return { model, parameters, pass, optimizer, dispose: () => { release?.(); pass.dispose(); optimizer.dispose(); parameters.dispose(); model.dispose(); } };
 }
 
 /** The batches PEFT trained on, as rows; with `completionOnly` the first half of each is not scored. */

@@ -1,0 +1,40 @@
+/** Random access to the bytes of one file, or of anything that behaves like one. */
+export interface ByteSource {
+  /** For messages: the path or the name of the file. */
+  readonly name: string;
+  readonly size: number;
+  /**
+   * A fresh copy at the start of its own buffer, so that it can be viewed as any element type.
+   * @throws FormatError when the range leaves the file.
+   */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** The files of one folder, without its sub-folders. A single file is a folder with one entry. */
+export interface SourceFolder {
+  readonly name: string;
+  list(): Promise<string[]>;
+  has(file: string): Promise<boolean>;
+  /** @throws FormatError when there is no such file. */
+  open(file: string): Promise<ByteSource>;
+  readText(file: string): Promise<string>;
+}
+
+/** Positional writing: bytes may come in any order, as in a file. What nobody wrote is undefined. */
+export interface ByteSink {
+  readonly name: string;
+  /** @throws MemoryError when the disk is full. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A folder being written: it appears whole at `commit`, or not at all. */
+export interface SinkFolder {
+  readonly name: string;
+  create(file: string): Promise<ByteSink>;
+  writeText(file: string, text: string): Promise<void>;
+  commit(): Promise<void>;
+  /** Removes what was written so far; harmless after `commit`. */
+  discard(): Promise<void>;
+}
