@@ -72,7 +72,7 @@ export const SHAPES: readonly Shape[] = [
   rowwise(ops.addScaled, "1024×576", { n: M * HIDDEN, alpha: 1 }, 2 * LAYERS),
   rowwise(ops.copy, "1024×576", { n: M * HIDDEN }, LAYERS),
   rowwise(ops.dropout, "1024×576", { rows: M, n: HIDDEN, probability: 0.1, key0: 1, key1: 2, step: 3, sequence: 4, rowsPerSequence: 256, accumulate: 0 }, 0),
-  rowwise(ops.adamw, "4.9 M", { n: 4_884_480, learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, correction1: 0.1, correction2: 0.001 }, 1),
+  rowwise(ops.adamw, "4.9 M", { n: 4_884_480, learningRate: 1e-4, oneMinusBeta1: 0.1, beta2: 0.999, oneMinusBeta2: 0.001, eps: 1e-8, weightDecay: 0, correction1: 0.1, correction2: 0.001 }, 1),
   quantized(ops.matmulNf4Nt as never, 1, INNER, HIDDEN, 0),
   quantized(ops.matmulNf4Nt as never, 1, HIDDEN, INNER, 0),
   gemm(ops.matmulNt as never, 1, VOCAB, HIDDEN, 0),
