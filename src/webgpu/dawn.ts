@@ -7,9 +7,7 @@ import { DeviceError } from "../errors.ts";
  */
 export async function dawnGpu(toggles: readonly string[] = []): Promise<GPU> {
   try {
-    const { create, globals } = await import("webgpu");
-    // Dawn's errors are instances of these classes; only what is missing is added.
-    for (const [name, value] of Object.entries(globals)) if (!(name in globalThis)) Object.assign(globalThis, { [name]: value });
+    const { create } = await import("webgpu");
     return create([...toggles]);
   } catch (cause) {
     throw new DeviceError("webgpu", "the package webgpu could not be loaded", {
