@@ -32,6 +32,8 @@ export interface GpuSource {
 /** One dispatch of an op's shader. */
 export interface GpuPass<O extends string = string, P extends string = string> {
   readonly entry: string;
+  /** Shared files that are compiled together with `code`. */
+  readonly lib?: readonly GpuSource[];
   /** Operands that the entry point uses, by default all: a device promises no more than 8 storage buffers to one shader. */
   readonly operands?: readonly O[];
   /** Whether the entry point uses the scratch buffer, `@binding(operands of the op + 1)`. */
@@ -44,12 +46,12 @@ export interface GpuPass<O extends string = string, P extends string = string> {
 export interface GpuKernel<O extends string = string, P extends string = string> {
   /** Text of `gpu/<name>.wgsl`. */
   readonly code: string;
-  /** Shared files that are compiled together with it. */
-  readonly lib?: readonly GpuSource[];
   /** In this order, each after the one before has finished. */
   readonly passes: readonly GpuPass<O, P>[];
   /** Bytes of the scratch buffer that the passes of one call share. */
   readonly scratch?: (params: Params<P>) => number;
+  /** Where a GPU, whose division and square root may be off by ulps, cannot keep the op's own agreement. */
+  readonly agreement?: Agreement;
 }
 
 /** The contract of one computation: what both kernels, the tests and the benchmarks agree on. */

@@ -1,12 +1,12 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
-import { MemoryError, ShapeError, type DeviceError } from "../errors.ts";
+import { ShapeError, type DeviceError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
 import { Commands, type Binding } from "./commands.ts";
 import { Faults } from "./faults.ts";
-import { GpuMemory, mib, type GpuBuffer } from "./memory.ts";
+import { GpuMemory, type GpuBuffer } from "./memory.ts";
 import { Pipelines, type Pipeline } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 import { Staging } from "./staging.ts";
@@ -46,7 +46,7 @@ export class WebGpuDevice implements Device {
     this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
     this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
     this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
-    this.#staging = new Staging(this.#memory, this.#commands);
+    this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
   }
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
@@ -97,21 +97,15 @@ export class WebGpuDevice implements Device {
     const { flops } = op.cost(params);
     const pipelines = this.#pipelines.of(op as Op);
     const tensors = op.operands.map(({ name }) => operands[name]);
-    const { bindings, after } = this.#staging.place(op as Op, tensors, params, this.#gpu.limits.minStorageBufferOffsetAlignment);
+    const { bindings, after } = this.#staging.place(op as Op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
-    for (const pipeline of pipelines) this.#dispatch(op as Op, pipeline, bindings, paramBytes, params, flops);
+    for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
     after();
   }
 
-  #dispatch(op: Op, pipeline: Pipeline, all: readonly Binding[], paramBytes: Uint8Array, params: Params, flops: number): void {
+  #dispatch(pipeline: Pipeline, all: readonly Binding[], paramBytes: Uint8Array, params: Params, flops: number): void {
     const workgroups = pipeline.pass.workgroups(params);
-    if (!workgroups) return;
-    const limit = this.#gpu.limits.maxStorageBufferBindingSize;
-    const bindings = pipeline.slots.map(({ index }) => all[index]);
-    for (const { size } of bindings) {
-      if (size > limit) throw new MemoryError(op.name, "an operand is too large for one binding", { expected: `at most ${mib(limit)}`, got: mib(size), hint: "use a smaller batch or max_length" });
-    }
-    this.#commands.dispatch(pipeline, bindings, paramBytes, workgroups, flops);
+    if (workgroups) this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => all[index]), paramBytes, workgroups, flops);
   }
 
   #encodeParams(op: Op, params: Params): Uint8Array {

@@ -43,13 +43,17 @@ export class Pipelines {
   }
 
   #compile(op: Op, kernel: GpuKernel): readonly Pipeline[] {
-    const sources = [...(kernel.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernel.code }];
-    const code = sources.map(({ text }) => text).join("\n");
-    let module: GPUShaderModule;
-    return this.#faults.scoped("validation", () => {
-      module = this.#device.createShaderModule({ label: op.name, code });
-      return kernel.passes.map((pass) => this.#pipeline(op, pass, module));
-    }, async (error) => shaderError(sources, await module.getCompilationInfo(), error));
+    const modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
+    return kernel.passes.map((pass) => {
+      const sources = [...(pass.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernel.code }];
+      const key = sources.map(({ file }) => file).join();
+      let module = modules.get(key);
+      return this.#faults.scoped("validation", () => {
+        module ??= this.#device.createShaderModule({ label: op.name, code: sources.map(({ text }) => text).join("\n") });
+        modules.set(key, module);
+        return this.#pipeline(op, pass, module);
+      }, async (error) => shaderError(sources, await module!.getCompilationInfo(), error));
+    });
   }
 
   #pipeline(op: Op, pass: GpuPass, module: GPUShaderModule): Pipeline {

@@ -1,9 +1,9 @@
 import { bytesOf } from "../dtype.ts";
-import { KernelError } from "../errors.ts";
+import { KernelError, MemoryError } from "../errors.ts";
 import type { Op, Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import type { Binding, Commands } from "./commands.ts";
-import type { GpuBuffer, GpuMemory } from "./memory.ts";
+import { mib, type GpuBuffer, type GpuMemory } from "./memory.ts";
 
 /**
  * Finds a binding for every operand. A view that begins where no binding may begin, and a view of a buffer that the
@@ -13,23 +13,31 @@ import type { GpuBuffer, GpuMemory } from "./memory.ts";
 export class Staging {
   readonly #memory: GpuMemory;
   readonly #commands: Commands;
+  readonly #alignment: number;
+  readonly #largest: number;
   readonly #spare: (GpuBuffer | undefined)[] = []; // by operand
 
-  constructor(memory: GpuMemory, commands: Commands) {
+  constructor(memory: GpuMemory, commands: Commands, limits: GPUSupportedLimits) {
     this.#memory = memory;
     this.#commands = commands;
+    this.#alignment = limits.minStorageBufferOffsetAlignment;
+    this.#largest = Math.floor(limits.maxStorageBufferBindingSize / 16) * 16;
   }
 
-  place(op: Op, tensors: readonly Tensor[], params: Params, alignment: number): { bindings: Binding[]; after: () => void } {
+  /** @throws MemoryError when an operand exceeds what a shader can see at once. */
+  place(op: Op, tensors: readonly Tensor[], params: Params): { bindings: Binding[]; after: () => void } {
     const copies: { spare: GpuBuffer; tensor: Tensor; bytes: number }[] = [];
     const bindings = op.operands.map(({ dtype, shape, access }, i): Binding => {
       const tensor = tensors[i];
       const buffer = tensor.buffer as GpuBuffer;
       const bytes = Math.ceil((elementsOf(shape(params)) * bytesOf(tensor.dtype)) / 4) * 4;
+      if (bytes > this.#largest) {
+        throw new MemoryError(op.name, `${tensor.label} is too large for one binding`, { expected: `at most ${mib(this.#largest)}`, got: mib(bytes), hint: "use a smaller batch or max_length" });
+      }
       const shared = op.operands.some((other, j) => j !== i && tensors[j].buffer === buffer && (other.access !== "in" || access !== "in"));
-      if (tensor.byteOffset % alignment === 0 && !shared) {
+      if (tensor.byteOffset % this.#alignment === 0 && !shared) {
         // Everything to the end of the buffer: the same bind group then serves every number of rows.
-        return { buffer, offset: tensor.byteOffset, size: buffer.bytes - tensor.byteOffset };
+        return { buffer, offset: tensor.byteOffset, size: Math.min(buffer.bytes - tensor.byteOffset, this.#largest) };
       }
       if (tensor.byteOffset % 4) throw new KernelError(op.name, `view of ${tensor.label} (${String(dtype)})`, { expected: "a first byte that is a multiple of 4", got: tensor.byteOffset });
       const spare = this.#spareOf(i, bytes);
