@@ -24,9 +24,9 @@ fn deltas(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3
   if (at >= params.batch * params.heads * params.queryLength) { return; }
   let i = at % params.queryLength;
   let head = at / params.queryLength % params.heads;
-  let from = query_at(at / params.queryLength / params.heads, head, i);
+  let start = query_at(at / params.queryLength / params.heads, head, i);
   var sum = 0.0;
-  for (var d = 0u; d < params.headDim; d++) { sum = fma(dy[from + d], y[from + d], sum); }
+  for (var d = 0u; d < params.headDim; d++) { sum = fma(dy[start + d], y[start + d], sum); }
   delta[at] = sum;
 }
 
@@ -57,15 +57,15 @@ fn query_gradients(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) co
   let end = first + queries;
   for (var begin = 0u; begin < end; begin += 64u) {
     let key = begin + lane;
-    let key_from = key_at(batch, kv_head, min(key, params.keyLength - 1u));
+    let key_start = key_at(batch, kv_head, min(key, params.keyLength - 1u));
     for (var i = 0u; i < 8u; i++) {
       let query = first + min(i, queries - 1u);
-      let from = query_at(batch, head, query);
+      let start = query_at(batch, head, query);
       var score = 0.0;
       var dp = 0.0;
       for (var d = 0u; d < params.headDim; d++) {
-        score = fma(q[from + d], k[key_from + d], score);
-        dp = fma(dy[from + d], v[key_from + d], dp);
+        score = fma(q[start + d], k[key_start + d], score);
+        dp = fma(dy[start + d], v[key_start + d], dp);
       }
       ds_tile[2u * lane + i / 4u][i % 4u] = pair(score, dp, (batch * params.heads + head) * params.queryLength + query, key <= query).y;
     }
@@ -101,15 +101,15 @@ fn key_gradients(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) coun
   for (var head = kv_head * group; head < (kv_head + 1u) * group; head++) {
     for (var begin = first / 64u * 64u; begin < params.queryLength; begin += 64u) {
       let query = min(begin + lane, params.queryLength - 1u);
-      let from = query_at(batch, head, query);
+      let start = query_at(batch, head, query);
       for (var j = 0u; j < 8u; j++) {
         let key = first + min(j, keys - 1u);
-        let key_from = key_at(batch, kv_head, key);
+        let key_start = key_at(batch, kv_head, key);
         var score = 0.0;
         var dp = 0.0;
         for (var d = 0u; d < params.headDim; d++) {
-          score = fma(q[from + d], k[key_from + d], score);
-          dp = fma(dy[from + d], v[key_from + d], dp);
+          score = fma(q[start + d], k[key_start + d], score);
+          dp = fma(dy[start + d], v[key_start + d], dp);
         }
         let both = pair(score, dp, (batch * params.heads + head) * params.queryLength + query, key <= query);
         p_tile[2u * lane + j / 4u][j % 4u] = both.x;
@@ -131,11 +131,11 @@ fn add_to_keys(batch: u32, kv_head: u32, head: u32, first: u32, keys: u32, begin
     var v_low = vec4f();
     var v_high = vec4f();
     for (var i = 0u; i < min(64u, params.queryLength - begin); i++) {
-      let from = query_at(batch, head, begin + i) + d;
-      k_low = fma(ds_tile[2u * i], vec4f(q[from]), k_low);
-      k_high = fma(ds_tile[2u * i + 1u], vec4f(q[from]), k_high);
-      v_low = fma(p_tile[2u * i], vec4f(dy[from]), v_low);
-      v_high = fma(p_tile[2u * i + 1u], vec4f(dy[from]), v_high);
+      let start = query_at(batch, head, begin + i) + d;
+      k_low = fma(ds_tile[2u * i], vec4f(q[start]), k_low);
+      k_high = fma(ds_tile[2u * i + 1u], vec4f(q[start]), k_high);
+      v_low = fma(p_tile[2u * i], vec4f(dy[start]), v_low);
+      v_high = fma(p_tile[2u * i + 1u], vec4f(dy[start]), v_high);
     }
     for (var j = 0u; j < keys; j++) {
       let to = key_at(batch, kv_head, first + j) + d;

@@ -7,6 +7,8 @@ import { DeviceError, KernelError, MemoryError, type NibbleError } from "../erro
 export class Faults {
   readonly #device: GPUDevice;
   #first: NibbleError | undefined;
+  #firstOrder = Infinity;
+  #order = 0;
   #pending = new Set<Promise<void>>();
   #closing = false;
   /** Resolves when the device is lost, but not when it was disposed of. */
@@ -21,15 +23,18 @@ export class Faults {
           got: message || reason || "no reason given",
           hint: "create a new device and go on from the last checkpoint; a smaller batch or max_length may avoid it",
         });
-        this.#first = error; // what was reported before is a consequence
+        this.report(error, -1); // all that was reported before is a consequence
         resolve(error);
       });
     });
     device.onuncapturederror = ({ error }) => this.report(faultOf("webgpu", error));
   }
 
-  report(error: NibbleError): void {
-    this.#first ??= error;
+  /** @param order of the cause: what was asked for first went wrong first, whenever the GPU says so. */
+  report(error: NibbleError, order = this.#order++): void {
+    if (order >= this.#firstOrder) return;
+    this.#first = error;
+    this.#firstOrder = order;
   }
 
   /** Runs `work` inside an error scope; what it caught is reported as `make` says. */
@@ -41,8 +46,9 @@ export class Faults {
   }
 
   pop(make: (error: GPUError) => NibbleError | Promise<NibbleError>): void {
+    const order = this.#order++;
     const settled = this.#device.popErrorScope().then(async (error) => {
-      if (error) this.report(await make(error));
+      if (error) this.report(await make(error), order);
     }, () => undefined); // rejected after the device was lost, which has its own report
     const entry = settled.finally(() => this.#pending.delete(entry));
     this.#pending.add(entry);
