@@ -1,0 +1,82 @@
+import { bytesText, countText, durationText } from "./format.ts";
+
+const REDRAW_MS = 100;
+const LINE_MS = { step: 1000, bytes: 5000, row: 5000 };
+const BAR = 24;
+
+type Unit = "step" | "bytes" | "row";
+
+/** One line that updates itself on a terminal; elsewhere now and then a line of its own. */
+export class Progress {
+  readonly #stream: NodeJS.WriteStream;
+  readonly #label: string;
+  readonly #unit: Unit;
+  readonly #live: boolean;
+  readonly #began = performance.now();
+  #first: number | undefined;
+  #shownAt = -Infinity;
+  #drawn = false;
+  #ended = false;
+
+  constructor(stream: NodeJS.WriteStream, label: string, unit: Unit) {
+    this.#stream = stream;
+    this.#label = label;
+    this.#unit = unit;
+    this.#live = stream.isTTY === true && process.env["TERM"] !== "dumb";
+  }
+
+  /** `start` is what was done before this run; `facts` follow the count: `loss 4.312`. */
+  update(done: number, total: number, facts: readonly string[] = [], start = 0): void {
+    if (this.#ended) return;
+    this.#first ??= start;
+    const now = performance.now();
+    const last = done >= total;
+    // Lines of their own are for steps, and for whatever else takes long.
+    const quiet = !this.#live && this.#unit !== "step" && (now - this.#began < LINE_MS[this.#unit] || last);
+    const due = now - this.#shownAt >= (this.#live ? REDRAW_MS : LINE_MS[this.#unit]);
+    if (quiet || (!due && !(last && (this.#live || this.#unit === "step")))) return;
+    this.#shownAt = now;
+    const seconds = (now - this.#began) / 1000;
+    const rest = last ? `in ${durationText(seconds)}` : `ETA ${durationText((seconds / Math.max(done - this.#first, 1e-9)) * (total - done))}`;
+    const words = [`${this.#count(done)}/${this.#count(total)}`, ...facts, rest];
+    if (this.#live) this.#redraw(done / total, words.join("  "));
+    else this.#stream.write(`${[this.#label, ...words].join("  ")}\n`);
+  }
+
+  #count(value: number): string {
+    return this.#unit === "bytes" ? bytesText(value) : countText(value);
+  }
+
+  #redraw(part: number, words: string): void {
+    const room = (this.#stream.columns || 80) - 1;
+    const width = Math.max(0, Math.min(BAR, room - this.#label.length - words.length - 3));
+    const line = `${this.#label} ${bar(part, width)}  ${words}`;
+    this.#stream.write(`\r\u001b[2K${line.slice(0, room)}`);
+    this.#drawn = true;
+  }
+
+  /** Makes way for other text; the next update draws again. */
+  clear(): void {
+    if (this.#drawn) this.#stream.write("\r\u001b[2K");
+    this.#drawn = false;
+    if (this.#live) this.#shownAt = -Infinity;
+  }
+
+  /** Leaves what was last drawn, and draws no more. */
+  end(): void {
+    if (this.#drawn) this.#stream.write("\n");
+    this.#drawn = false;
+    this.#ended = true;
+  }
+}
+
+function bar(part: number, width: number): string {
+  const full = Math.max(0, Math.min(width, Math.round(part * width)));
+  const [on, off] = unicode() ? ["━", "─"] : ["=", "."];
+  return on.repeat(full) + off.repeat(width - full);
+}
+
+function unicode(): boolean {
+  const { LC_ALL, LC_CTYPE, LANG } = process.env;
+  return process.platform === "win32" || process.platform === "darwin" || /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || "");
+}
