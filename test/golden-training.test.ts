@@ -10,23 +10,25 @@ import { curves, goldenBatches, goldenRun, type GoldenOptions } from "./support/
 import { relativeNorm } from "./support/numbers.ts";
 
 const GOLDEN = "test/golden/tiny";
+const FLOAT32 = "test/golden/tiny-f32"; // the QLoRA runs again, without bitsandbytes' bfloat16: see make-f32.py
 const devices = await testDevices();
 const runs = await curves(`${GOLDEN}/curves.json`);
+const float32Runs = await curves(`${FLOAT32}/curves.json`);
 
-function optionsOf(name: string): GoldenOptions {
+function optionsOf(name: string, bfloat16: boolean): GoldenOptions {
   const { kind } = runs[name];
   const adapter = `${GOLDEN}/${name}-init`;
   return {
     model: kind === "nf4dq" ? `${GOLDEN}/model-nf4-dq` : "src/demo", adapter, batch: 4, length: 96,
-    bfloat16: kind !== "f32",
+    bfloat16: bfloat16 && kind !== "f32",
     quantization: kind === "nf4" ? { type: "nf4", blocksize: 64, doubleQuant: false } : undefined,
   };
 }
 
-async function expectCurve(device: Device, name: string): Promise<void> {
-  const golden = runs[name];
+async function expectCurve(device: Device, name: string, bfloat16 = true): Promise<void> {
+  const golden = (bfloat16 ? runs : float32Runs)[name];
   const batches = await goldenBatches(GOLDEN, "batches.safetensors", golden.completion_only);
-  const run = await goldenRun(device, optionsOf(name));
+  const run = await goldenRun(device, optionsOf(name, bfloat16));
   try {
     for (let step = 0; step < golden.loss.length; step++) {
       const { loss, gradNorm } = await trainingStep(device, run.pass, run.optimizer, batches[step], 4, step, golden.lr, false);
@@ -40,11 +42,11 @@ async function expectCurve(device: Device, name: string): Promise<void> {
   }
 }
 
-async function expectFirstGradients(device: Device, name: string): Promise<void> {
+async function expectFirstGradients(device: Device, name: string, folder = GOLDEN): Promise<void> {
   const [rows] = await goldenBatches(GOLDEN, "batches.safetensors", false);
-  const want = await readSafetensors(await openSource(GOLDEN), `${name}-grads0.safetensors`);
-  const logits = (await readSafetensors(await openSource(GOLDEN), `${name}-logits0.safetensors`)).get("logits")!.data as Float32Array;
-  const run = await goldenRun(device, optionsOf(name));
+  const want = await readSafetensors(await openSource(folder), `${name}-grads0.safetensors`);
+  const logits = (await readSafetensors(await openSource(folder), `${name}-logits0.safetensors`)).get("logits")!.data as Float32Array;
+  const run = await goldenRun(device, optionsOf(name, folder === GOLDEN));
   run.optimizer.zeroGradients();
   run.pass.train(collate(rows), 0, 1 / countTargets(rows));
   const { vocabSize } = run.model.shape;
@@ -75,6 +77,8 @@ for (const device of devices) {
   const golden = suite(`golden training on ${device.description}`);
   for (const name of Object.keys(runs).filter((n) => !n.includes("dora") && (!threaded || n === "qlora-nf4dq"))) golden(`curve of ${name}`, () => expectCurve(device, name));
   for (const name of ["lora-f32", "qlora-nf4dq"]) golden(`gradients and logits at step 0 of ${name}`, () => expectFirstGradients(device, name));
+  if (device === devices[0]) for (const name of Object.keys(float32Runs)) golden(`curve of ${name} in float32`, () => expectCurve(device, name, false));
+  golden("gradients and logits at step 0 of qlora-nf4dq in float32", () => expectFirstGradients(device, "qlora-nf4dq", FLOAT32));
   golden("nothing is left allocated", () => assert.is(device.memory.buffers, before));
   golden.run();
 }

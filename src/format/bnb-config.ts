@@ -38,7 +38,7 @@ export function checkQuantizationConfig(config: Record<string, unknown>, where: 
   if (typeof quantization !== "object" || Array.isArray(quantization)) throw new FormatError(where, "quantization_config", { expected: "an object", got: JSON.stringify(quantization) });
   const { quant_method, load_in_4bit, _load_in_4bit, load_in_8bit, _load_in_8bit } = quantization as Record<string, unknown>;
   const method = quant_method ?? (load_in_4bit || load_in_8bit ? "bitsandbytes" : undefined);
-  if (method !== "bitsandbytes") throw new FormatError(where, "quantization", { expected: "bitsandbytes in 4 bits, or none", got: method, hint: HINT });
+  if (method !== "bitsandbytes") throw new FormatError(where, "quantization", { expected: "bitsandbytes in 4 bits, or none", got: method ?? "nothing", hint: HINT });
   if (load_in_8bit || _load_in_8bit) throw new FormatError(where, "quantization", { expected: "bitsandbytes in 4 bits, or none", got: "bitsandbytes in 8 bits (LLM.int8)", hint: HINT });
   if (!(load_in_4bit ?? _load_in_4bit)) throw new FormatError(where, "quantization_config", { expected: "load_in_4bit", got: "neither 4 nor 8 bits" });
 }

@@ -38,7 +38,7 @@ export const KNOWN_FAMILIES: readonly string[] = ["llama"];
 /** @throws FormatError that names the families known. */
 export function checkFamily(family: unknown, where: string): void {
   if (KNOWN_FAMILIES.includes(family as string)) return;
-  throw new FormatError(where, "model family", { expected: KNOWN_FAMILIES.join(", "), got: family, hint: "SmolLM2, TinyLlama, Llama 2 and Llama 3 are of the llama family" });
+  throw new FormatError(where, "model family", { expected: KNOWN_FAMILIES.join(", "), got: family ?? "nothing", hint: "SmolLM2, TinyLlama, Llama 2 and Llama 3 are of the llama family" });
 }
 
 type Json = Record<string, unknown>;

@@ -44,6 +44,7 @@ type Test = (path: string) => boolean;
 
 function targetTest({ targetModules, layersToTransform, layersPattern }: AdapterConfig): Test {
   if (typeof targetModules === "string") {
+    if (layersToTransform ?? layersPattern) throw new ShapeError("adapter", "layers_to_transform", { expected: "a list of target_modules beside it", got: targetModules, hint: "name the layers in the regular expression instead" });
     if (targetModules.toLowerCase() === "all-linear") return (path) => !/(^|\.)lm_head$/.test(path);
     return nameTest(targetModules, "target_modules");
   }

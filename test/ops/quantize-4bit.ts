@@ -49,12 +49,12 @@ function sized(name: string, x: Float32Array, blocksize = 64, code: ArrayLike<nu
 }
 
 /** Blocks whose scaled values lie within a few ulps of every threshold, for a random absmax each. */
-export function nearThresholds(code: ArrayLike<number>, blocksize: number, seed: number, blocks = 24): Float32Array {
+export function nearThresholds(code: ArrayLike<number>, blocksize: number, seed: number, blocks = 24, low = -10, high = 10): Float32Array {
   const random = randomSource(seed);
   const { thresholds } = rankTable(code);
   const x = new Float32Array(blocks * blocksize);
   for (let b = 0; b < blocks; b++) {
-    const absmax = f((1 + random()) * 2 ** Math.floor(random() * 20 - 10));
+    const absmax = f((1 + random()) * 2 ** Math.floor(low + random() * (high - low)));
     for (let i = 0; i < blocksize; i++) {
       const near = f(thresholds[Math.floor(random() * 15)] * absmax);
       x[b * blocksize + i] = i === 5 ? absmax : Math.max(-absmax, Math.min(absmax, near ? fromBits(bitsOf(near) + Math.floor(random() * 9) - 4) : near));
@@ -63,10 +63,11 @@ export function nearThresholds(code: ArrayLike<number>, blocksize: number, seed:
   return x;
 }
 
+const NF4_TABLE = codeTable("nf4");
 const zeros = Float32Array.from({ length: 160 }, (_, i) => (i % 3 === 0 ? -0 : 0));
 const blockWith = (...values: number[]): Float32Array => { const x = normals(64, 8); x.set(values, 7); return x; };
 const unsorted = Float32Array.of(0.9, -0.3, 0.1, 0.31, -1, 0.5, 0.11, -0.62, 0.7, 1, 0.1997, -0.1, 0.2, 0.05, -0.12, 0.02);
-const stepped = Float32Array.of(-1.5, -1.0000001, -1, -0.9999999, -0.5, 0, 0, 0, 0, 0.25, 0.5, 0.99999994, 1, 1.0000001, 1.0000002, 2);
+const stepped = Float32Array.of(-1.0000003, -1.0000001, -1, -0.9999999, -0.5, 0, 0, 0, 0, 0.25, 0.5, 0.99999994, 1, 1.0000001, 1.0000002, 2);
 
 export default {
   op: quantize4bit,
@@ -80,7 +81,11 @@ export default {
     sized("NaN in the tail", blockWith(NaN).slice(0, 33)), sized("infinity in the tail", blockWith(-Infinity).slice(0, 33)),
     sized("near the thresholds", nearThresholds(codeTable("nf4"), 64, 1, 300)), sized("fp4 near the thresholds", nearThresholds(codeTable("fp4"), 64, 2, 300), 64, codeTable("fp4")),
     sized("fp4 with zeros", zeros, 32, codeTable("fp4")), sized("fp4, odd tail", normals(1001, 5), 64, codeTable("fp4")),
-    sized("unsorted table", nearThresholds(unsorted, 64, 3), 64, unsorted), sized("table beyond 1", nearThresholds(stepped, 64, 4), 64, stepped), sized("table beyond 1, tail", nearThresholds(stepped, 32, 4).slice(0, 63), 64, stepped),
+    sized("unsorted table", nearThresholds(unsorted, 64, 3), 64, unsorted), sized("table beyond 1", nearThresholds(stepped, 64, 4), 64, stepped), sized("table beyond 1, tail", nearThresholds(stepped, 32, 4).slice(0, 31), 64, stepped),
+    // From 8.5e37 on the reciprocal is denormal, so that scaled values leave [−1, 1] and only the clamp keeps them.
+    sized("table beyond 1, scaled values too", nearThresholds(stepped, 64, 5, 100, 127, 128), 64, stepped),
+    sized("scaled values two ulps beyond 1", Float32Array.from({ length: 64 }, (_, i) => (i % 5 - 2) / 2 * fromBits(0x7f7ffffc)), 64, stepped),
+    ...Array.from({ length: 20 }, (_, seed) => sized(`tail near the thresholds ${seed}`, nearThresholds(NF4_TABLE, 32, seed, 1).slice(0, 31), 64)),
     sized("one value in the table", normals(128, 6), 64, new Float32Array(16).fill(0.25)),
     sized("f16", normals(3001, 7), 128, codeTable("nf4"), 1), sized("bf16", normals(3001, 7), 128, codeTable("nf4"), 2), sized("f16 denormals", normals(256, 7, 1e-6), 64, codeTable("nf4"), 1),
     sized("f16 NaN", blockWith(NaN), 32, codeTable("nf4"), 1), sized("bf16 infinity", blockWith(Infinity), 32, codeTable("nf4"), 2),
