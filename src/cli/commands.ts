@@ -8,6 +8,7 @@ interface Entry {
 
 export const COMMANDS = {
   demo: { summary: "quantize, train and generate with the small model inside the package", load: () => import("./demo.ts") },
+  quantize: { summary: "write a model in 4 bits (NF4 or FP4)", load: () => import("./quantize.ts") },
   train: { summary: "fine-tune a LoRA adapter over a frozen 4-bit model", load: () => import("./train.ts") },
   eval: { summary: "measure loss and perplexity on a text", load: () => import("./eval.ts") },
   generate: { summary: "continue a text, or answer a message", load: () => import("./generate.ts") },

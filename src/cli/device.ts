@@ -14,10 +14,18 @@ export const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
  * @throws DeviceError when this machine has none.
  */
 export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, build?: string): Promise<Device> {
-  if (values.device === "webgpu") throw new DeviceError("--device", "no WebGPU in this version", { expected: "auto or wasm", got: "webgpu", hint: "leave --device away to compute on the CPU" });
+  if (values.device === "webgpu") return openGpu();
   if (values.relaxedSimd !== false) allowRelaxedSimd();
   const threads = values.threads === "auto" ? availableThreads() : (values.threads ?? 1);
   return WasmDevice.create({ threads, workers: nodeWorkers, build: chosenBuild(values.relaxedSimd ?? true, build) });
+}
+
+let gpu: GPU | undefined; // Dawn's devices die with the object they came from
+
+async function openGpu(): Promise<Device> {
+  const [{ WebGpuDevice }, { dawnGpu }, { navigatorGpu }] = await Promise.all([import("../webgpu/device.ts"), import("../webgpu/dawn.ts"), import("../webgpu/adapter.ts")]);
+  gpu ??= navigatorGpu() ?? (await dawnGpu());
+  return WebGpuDevice.create({ gpu });
 }
 
 /** Node 20 has relaxed SIMD behind a flag. It is not touched where the engine does not need it. */

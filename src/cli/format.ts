@@ -17,7 +17,7 @@ export function countText(value: number): string {
 /** `5.2 s`, `1:05`, `2:00:09` */
 export function durationText(seconds: number): string {
   if (!Number.isFinite(seconds)) return "?";
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   const two = (n: number): string => String(n).padStart(2, "0");

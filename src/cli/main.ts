@@ -5,7 +5,7 @@ import { exitCodeOf, failureText } from "./failure.ts";
 import { interruptSignal } from "./interrupt.ts";
 import { nearest } from "./nearest.ts";
 import { Output } from "./output.ts";
-import { INTERRUPTED, type Session } from "./session.ts";
+import { INTERRUPTED, selfCall, type Session } from "./session.ts";
 
 declare const NIBBLELM_VERSION: string;
 
@@ -19,7 +19,7 @@ export async function main(argv: readonly string[], packageFolder: URL): Promise
   }
   const interrupt = interruptSignal(output);
   try {
-    return await dispatch(argv, { output, signal: interrupt.signal, packageFolder, argv });
+    return await dispatch(argv, { output, signal: interrupt.signal, packageFolder, argv, self: selfCall() });
   } catch (error) {
     output.endProgress();
     if (interrupt.signal.aborted && isAbort(error)) {

@@ -28,9 +28,10 @@ interface Kinds {
   quantize: "nf4" | "fp4" | "none";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
-  dtype: "f32" | "f16" | "bf16";
-  mergeDtype: "f32" | "f16" | "bf16" | "nf4";
+  dtype: "float32" | "float16" | "bfloat16";
   quantType: "nf4" | "fp4";
+  embeddings: "keep" | "nf4";
+  nan: "refuse" | "keep";
 }
 
 export type Kind = keyof Kinds;
@@ -40,9 +41,10 @@ export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   quantize: ["nf4", "fp4", "none"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
-  dtype: ["f32", "f16", "bf16"],
-  mergeDtype: ["f32", "f16", "bf16", "nf4"],
+  dtype: ["float32", "float16", "bfloat16"],
   quantType: ["nf4", "fp4"],
+  embeddings: ["keep", "nf4"],
+  nan: ["refuse", "keep"],
 };
 
 export interface OptionSpec {
@@ -110,9 +112,10 @@ export const OPTIONS = {
   type: { kind: "quantType", group: "Quantization", default: "nf4", help: "4-bit type of the linears" },
   blocksize: { kind: "integer", group: "Quantization", hint: "N", default: D.blocksize, help: "weights that share one scale: 32, 64, … 4096" },
   "double-quant": { kind: "switch", group: "Quantization", default: true, help: "keep the scales in 32 bits: 4.5 instead of 4.127 bits a weight" },
-  dtype: { kind: "dtype", group: "Quantization", help: "data type of what stays dense: embeddings, norms, head (default: as stored)" },
-  "merge-dtype": { kind: "mergeDtype", group: "Output", default: "bf16", help: "data type of the merged model; nf4 quantizes it again" },
-  error: { kind: "switch", group: "Quantization", default: false, help: "what each resolution from f32 to 4 bits would cost in size and error, per tensor" },
+  dtype: { kind: "dtype", group: "Quantization", help: "data type of embeddings, norms and head (default: as stored; from GGUF float32)" },
+  embeddings: { kind: "embeddings", group: "Quantization", default: "keep", help: "nf4 quantizes the embedding too; Transformers cannot load that" },
+  "skip-modules": { kind: "names", group: "Quantization", hint: "NAMES", help: "linears to leave as they are, as llm_int8_skip_modules: gate_proj,model.layers.0" },
+  nan: { kind: "nan", group: "Quantization", default: "refuse", help: "what to do with a model that has NaN or infinity among its weights" },
 
   device: { kind: "device", group: "Machine", default: "auto", help: "where to compute" },
   threads: { kind: "threads", group: "Machine", hint: "N", default: 1, help: "threads, or auto: as many as this process may use" },

@@ -1,8 +1,12 @@
 import { bytesText, countText, durationText } from "./format.ts";
 
 const REDRAW_MS = 100;
-const LINE_MS = { step: 1000, bytes: 5000, row: 5000 };
 const BAR = 24;
+
+// Without a terminal, a line of its own: not too often, not for every step of a thousand, never long silent.
+const LINE_MS = 1000;
+const LINE_PART = 0.05;
+const SILENCE_MS = 30_000;
 
 type Unit = "step" | "bytes" | "row";
 
@@ -13,8 +17,8 @@ export class Progress {
   readonly #unit: Unit;
   readonly #live: boolean;
   readonly #began = performance.now();
-  #first: number | undefined;
   #shownAt = -Infinity;
+  #shownDone = -Infinity;
   #drawn = false;
   #ended = false;
 
@@ -27,20 +31,24 @@ export class Progress {
 
   /** `start` is what was done before this run; `facts` follow the count: `loss 4.312`. */
   update(done: number, total: number, facts: readonly string[] = [], start = 0): void {
-    if (this.#ended) return;
-    this.#first ??= start;
     const now = performance.now();
-    const last = done >= total;
-    // Lines of their own are for steps, and for whatever else takes long.
-    const quiet = !this.#live && this.#unit !== "step" && (now - this.#began < LINE_MS[this.#unit] || last);
-    const due = now - this.#shownAt >= (this.#live ? REDRAW_MS : LINE_MS[this.#unit]);
-    if (quiet || (!due && !(last && (this.#live || this.#unit === "step")))) return;
+    if (this.#ended || !this.#due(now, done, total)) return;
     this.#shownAt = now;
+    this.#shownDone = done;
     const seconds = (now - this.#began) / 1000;
-    const rest = last ? `in ${durationText(seconds)}` : `ETA ${durationText((seconds / Math.max(done - this.#first, 1e-9)) * (total - done))}`;
-    const words = [`${this.#count(done)}/${this.#count(total)}`, ...facts, rest];
-    if (this.#live) this.#redraw(done / total, words.join("  "));
-    else this.#stream.write(`${[this.#label, ...words].join("  ")}\n`);
+    const rest = done >= total ? `in ${durationText(seconds)}` : `ETA ${durationText((seconds / Math.max(done - start, 1e-9)) * (total - done))}`;
+    const words = [`${this.#count(done)}/${this.#count(total)}`, ...facts, rest].join("  ");
+    if (this.#live) this.#redraw(done / total, words);
+    else this.#stream.write(`${this.#label}  ${words}\n`);
+  }
+
+  #due(now: number, done: number, total: number): boolean {
+    const last = done >= total;
+    const since = now - this.#shownAt;
+    if (this.#live) return last || since >= REDRAW_MS;
+    if (this.#unit === "step" && last) return true;
+    if (this.#unit !== "step" && (last || now - this.#began < LINE_MS)) return false;
+    return since >= LINE_MS && (done - this.#shownDone >= LINE_PART * total || since >= SILENCE_MS);
   }
 
   #count(value: number): string {
@@ -57,9 +65,10 @@ export class Progress {
 
   /** Makes way for other text; the next update draws again. */
   clear(): void {
-    if (this.#drawn) this.#stream.write("\r\u001b[2K");
+    if (!this.#drawn) return;
+    this.#stream.write("\r\u001b[2K");
     this.#drawn = false;
-    if (this.#live) this.#shownAt = -Infinity;
+    this.#shownAt = -Infinity;
   }
 
   /** Leaves what was last drawn, and draws no more. */

@@ -24,6 +24,11 @@ export async function openModelSource(name: string, session: Pick<Session, "pack
   return openSource(name);
 }
 
+/** What an output must not replace. */
+export function inputPaths(name: string, session: Pick<Session, "packageFolder">): string[] {
+  return [name === DEMO ? demoFolder(session) : name];
+}
+
 /** Adapters and logs then say `demo`, not where this machine keeps the package. */
 function named(name: string, folder: SourceFolder): SourceFolder {
   return { name, list: () => folder.list(), has: (file) => folder.has(file), open: (file) => folder.open(file), readText: (file) => folder.readText(file) };

@@ -66,17 +66,17 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   return result.interrupted === undefined ? finished(values, result, report, session) : stopped(result, session);
 }
 
-function finished(values: TrainValues, result: TrainResult, report: TrainReport, { output }: Session): number {
+function finished(values: TrainValues, result: TrainResult, report: TrainReport, { output, self }: Session): number {
   const first = report.firstLoss === undefined ? "" : `${report.firstLoss.toFixed(4)} in the first step, `;
   output.line(`${output.paint.good("trained")}  loss ${first}${result.loss.toFixed(4)} in the last${result.evalLoss === undefined ? "" : `, ${result.evalLoss.toFixed(4)} on ${values.evalData}`}  (${result.tokensPerSecond.toFixed(0)} tokens/s, peak memory ${bytesText(peakMemory())})`);
   output.line(`adapter  ${result.outputDir}`);
-  output.line(`try it   nibblelm generate --model ${shellWord(values.model!)} --adapter ${shellWord(result.outputDir)} -p "Once upon a time"`);
+  output.line(`try it   ${self} generate --model ${shellWord(values.model!)} --adapter ${shellWord(result.outputDir)} -p "Once upon a time"`);
   return 0;
 }
 
-function stopped(result: TrainResult, { output, argv }: Session): number {
+function stopped(result: TrainResult, { output, argv, self }: Session): number {
   const withoutResume = argv.filter((word, i) => !/^--resume(=|$)/.test(word) && !(argv[i - 1] === "--resume" && !word.startsWith("-")));
   output.line(`stopped after step ${result.steps}; checkpoint in ${result.interrupted}`);
-  output.line(`go on with   nibblelm ${withoutResume.map(shellWord).join(" ")} --resume`);
+  output.line(`go on with   ${self} ${withoutResume.map(shellWord).join(" ")} --resume`);
   return INTERRUPTED;
 }
