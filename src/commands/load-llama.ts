@@ -7,12 +7,10 @@ import { DecoderLayer } from "../nn/decoder-layer.ts";
 import { Linear } from "../nn/linear.ts";
 import { linearPath, Llama } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
-import { bf16ToF32, dequantize4bit, f16ToF32 } from "../ops/index.ts";
+import { dequantize4bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
-
-/** Elements moved at a time: 4 MiB of float32, and whole blocks of every blocksize. */
-export const CHUNK = 2 ** 20;
+import { CHUNK, readAsF32 } from "./read-tensor.ts";
 
 export interface LoadOptions {
   /** What linears that are not yet in 4 bits become; without it they stay as they are, in float32. */
@@ -144,24 +142,5 @@ class Loader {
       blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0,
       round: state.dtype === "float32" ? 0 : state.dtype === "float16" ? 1 : 2,
     };
-  }
-}
-
-/** Reads a dense tensor chunk by chunk into the f32 tensors that `target` names, converting on the device. */
-export async function readAsF32(device: Device, source: DenseTensor, staging: Tensor, target: (chunk: number, at: number) => Tensor, signal?: AbortSignal, after?: (at: number, chunk: number) => void | Promise<void>): Promise<void> {
-  const n = elementsOf(source.shape);
-  for (let at = 0; at < n; at += CHUNK) {
-    signal?.throwIfAborted();
-    const chunk = Math.min(CHUNK, n - at);
-    const values = await source.read(at, at + chunk);
-    const y = target(chunk, at);
-    if (source.dtype === "f32") device.write(y, values);
-    else {
-      const x: Tensor = { ...viewTensor(staging, [chunk]), dtype: source.dtype };
-      device.write(x, values);
-      device.run(source.dtype === "bf16" ? bf16ToF32 : f16ToF32, { x, y }, { n: chunk });
-    }
-    await after?.(at, chunk);
-    await device.finish();
   }
 }

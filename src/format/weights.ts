@@ -80,6 +80,12 @@ export function expectedTensors(config: ModelConfig): Map<string, readonly numbe
   return expected;
 }
 
+/** The linears by module path: what is quantized and what adapters hang on. Embedding and head are none of them. */
+export function linearsOf(tensors: ReadonlyMap<string, WeightTensor>): Map<string, WeightTensor> {
+  const linears = [...tensors].filter(([name]) => /^model\.layers\.\d+\..*_proj\.weight$/.test(name));
+  return new Map(linears.map(([name, tensor]) => [name.slice(0, -".weight".length), tensor]));
+}
+
 /** Stored by some programs though computing does not need them: frequencies, and the head of a tied model. */
 const NEEDLESS = /^lm_head\.weight$|\.rotary_emb\.inv_freq$/;
 

@@ -1,0 +1,101 @@
+import type { Device } from "../device.ts";
+import { FormatError, ShapeError } from "../errors.ts";
+import type { DensePlan, FloatName, ModelWriter } from "../format/model-writer.ts";
+import { bf16ToF32, copy, f16ToF32, f32ToBf16, f32ToF16 } from "../ops/index.ts";
+import { viewTensor, type Tensor } from "../tensor.ts";
+
+/** What to do with a NaN or an infinity among the weights. */
+export type NanPolicy = "refuse" | "keep";
+
+export interface TargetOptions {
+  readonly device: Device;
+  readonly writer: ModelWriter;
+  /** For messages: the model. */
+  readonly where: string;
+  readonly nan: NanPolicy;
+  /** The most elements of one `put`. */
+  readonly capacity: number;
+}
+
+/** Takes the values of one tensor, f32 on the device, in order, and writes them as its plan says. */
+export interface TensorTarget {
+  put(values: Tensor, at: number, n: number): Promise<void>;
+  /** After a round of puts: true when all values must be put once more. */
+  nextRound(): boolean;
+  finish(): Promise<void>;
+  /** y = the values of the last put as they will be read. Only in the last round. */
+  stored(y: Tensor, n: number): void;
+  dispose(): void;
+}
+
+const EXPONENT: Record<FloatName, number> = { float32: 0x7f800000, float16: 0x7c00, bfloat16: 0x7f80 };
+
+/** Index of the first NaN or infinity, or −1; f16 and bf16 as their bits. */
+export function firstNonFinite(data: Float32Array | Uint16Array, dtype: FloatName): number {
+  const bits = data instanceof Float32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
+  const mask = EXPONENT[dtype];
+  for (let i = 0; i < bits.length; i++) if ((bits[i] & mask) === mask) return i;
+  return -1;
+}
+
+export function nonFiniteError(where: string, name: string, index: number, got: number | string): FormatError {
+  return new FormatError(`${where}: ${name}`, `element ${index}`, { expected: "a finite weight", got, hint: `the model is damaged; nan: "keep" goes on nevertheless` });
+}
+
+/** A tensor of floats. */
+export class DenseTarget implements TensorTarget {
+  readonly #options: TargetOptions;
+  readonly #plan: DensePlan;
+  readonly #bits: Tensor | undefined; // f16[capacity] or bf16[capacity]
+  #last: Tensor | undefined;
+
+  constructor(options: TargetOptions, plan: DensePlan) {
+    this.#options = options;
+    this.#plan = plan;
+    if (plan.dtype !== "float32") this.#bits = options.device.allocate(plan.dtype === "float16" ? "f16" : "bf16", [options.capacity], plan.name);
+  }
+
+  async put(values: Tensor, at: number, n: number): Promise<void> {
+    const { device } = this.#options;
+    const x = viewTensor(values, [n]);
+    this.#last = x;
+    if (!this.#bits) return this.putHost((await device.read(x)) as Float32Array, at);
+    const y = viewTensor(this.#bits, [n]);
+    device.run(this.#plan.dtype === "float16" ? f32ToF16 : f32ToBf16, { x, y }, { n });
+    const bits = (await device.read(y)) as Uint16Array;
+    const bad = firstNonFinite(bits, this.#plan.dtype);
+    if (bad >= 0) this.#refuseOverflow(((await device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
+    return this.putHost(bits, at);
+  }
+
+  #refuseOverflow(value: number, index: number): void {
+    if (!Number.isFinite(value)) return;
+    const { name, dtype } = this.#plan;
+    throw new ShapeError(`${this.#options.where}: ${name}`, `element ${index} in ${dtype}`, { expected: "a value within its range", got: value, hint: "choose float32 or bfloat16" });
+  }
+
+  /** Values that are as they will be stored. */
+  async putHost(data: Float32Array | Uint16Array, at: number): Promise<void> {
+    const { where, nan, writer } = this.#options;
+    const { name, dtype } = this.#plan;
+    const bad = nan === "refuse" ? firstNonFinite(data, dtype) : -1;
+    if (bad >= 0) throw nonFiniteError(where, name, at + bad, data instanceof Float32Array ? data[bad] : "NaN or infinity");
+    await writer.write(name, at * data.BYTES_PER_ELEMENT, data);
+  }
+
+  nextRound(): boolean {
+    return false;
+  }
+
+  async finish(): Promise<void> {}
+
+  stored(y: Tensor, n: number): void {
+    const { device } = this.#options;
+    if (!this.#bits) device.run(copy, { x: this.#last!, y }, { n });
+    else device.run(this.#plan.dtype === "float16" ? f16ToF32 : bf16ToF32, { x: this.#bits, y }, { n });
+  }
+
+  dispose(): void {
+    if (this.#bits) this.#options.device.free(this.#bits);
+  }
+}
