@@ -10,6 +10,7 @@ import { AdapterParameters, type Lora } from "../nn/lora.ts";
 import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
+import { StopText } from "../text/stop-text.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
 import { openModel } from "./open-model.ts";
@@ -53,6 +54,8 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   readonly maxNewTokens?: number;
   /** Token ids that end the answer, beside the model's own. */
   readonly stopTokens?: readonly number[];
+  /** Texts that end the answer; they are not part of it. */
+  readonly stop?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -123,6 +126,7 @@ export class LanguageModel {
     const stops = new Set([...this.tokenizer.eosIds, ...this.config.eosTokenIds, ...(options.stopTokens ?? [])]);
     const sampling = samplingOptions(options);
     const decoder = this.tokenizer.streamDecoder({ skipSpecial: true });
+    const stopText = new StopText(options.stop ?? []);
     const sequence = [...ids];
     let next = ids;
     let finish: GenerationSummary["finish"] = "length";
@@ -136,10 +140,11 @@ export class LanguageModel {
       if (stops.has(id)) { finish = "stop"; break; }
       sequence.push(id);
       next = [id];
-      const piece = decoder.push(id);
+      const piece = stopText.push(decoder.push(id));
       if (piece) yield piece;
+      if (stopText.found) { finish = "stop"; break; }
     }
-    const rest = decoder.end();
+    const rest = stopText.found ? "" : stopText.push(decoder.end()) + stopText.end();
     if (rest) yield rest;
     const tokens = sequence.length - ids.length;
     return { promptTokens: ids.length, tokens, finish, tokensPerSecond: seconds > 0 ? (tokens - 1) / seconds : 0, ids: sequence.slice(ids.length) };
