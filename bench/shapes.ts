@@ -9,7 +9,9 @@ export interface Shape {
   readonly calls: number;
 }
 
-const M = 1024; // tokens of a batch: 4 × 256
+/** Tokens of a batch: 4 × 256. */
+export const TOKENS = 1024;
+const M = TOKENS;
 const LAYERS = 30;
 const RANK = 16;
 const HIDDEN = 576, INNER = 1536, KV = 192, VOCAB = 49152;
@@ -25,7 +27,7 @@ const LINEARS = [
 ];
 
 function gemm(op: Shape["op"], m: number, n: number, k: number, calls: number, accumulate = 0): Shape {
-  return { op, params: { m, n, k, accumulate }, note: `${m}×${n}×${k}${accumulate ? " +=" : ""}`, calls };
+  return { op, params: { m, n, k, xStride: k, accumulate }, note: `${m}×${n}×${k}${accumulate ? " +=" : ""}`, calls };
 }
 
 function quantized(op: Shape["op"], m: number, n: number, k: number, calls: number): Shape {
@@ -60,7 +62,7 @@ export const SHAPES: readonly Shape[] = [
   gemm(ops.matmulNn as never, M, HIDDEN, INNER, 0),
   ...linears,
   gemm(ops.matmulNt as never, 128, VOCAB, HIDDEN, 8),
-  gemm(ops.matmulNn as never, 128, HIDDEN, VOCAB, 8),
+  { ...gemm(ops.matmulNn as never, 128, HIDDEN, 2048, (8 * VOCAB) / 2048, 1), params: { m: 128, n: HIDDEN, k: 2048, xStride: VOCAB, accumulate: 1 } },
   rowwise(ops.attention, "4 × 256", attend, LAYERS),
   rowwise(ops.attentionBackward, "4 × 256", attend, LAYERS),
   rowwise(ops.swiglu, "1024×1536", { n: M * INNER }, LAYERS),

@@ -60,6 +60,23 @@ export function packColumns(from: usize, row: usize, columns: i32, k: i32, panel
   }
 }
 
+/** The same for panels `panelBytes` apart, row by row of `from`: narrow columns of many rows would miss the cache. */
+export function packPanels(from: usize, row: usize, columns: i32, k: i32, panels: usize, panelBytes: usize): void {
+  const whole = columns & ~(PANEL_COLUMNS - 1);
+  if (whole < columns) packColumns(from + (<usize>whole << 2), row, columns - whole, k, panels + <usize>(whole / PANEL_COLUMNS) * panelBytes);
+  for (let i = 0; i < k; i++) {
+    let to = panels;
+    const end = from + (<usize>whole << 2);
+    for (let at = from; at < end; at += PANEL_COLUMNS * 4) {
+      v128.store(to, v128.load(at));
+      v128.store(to, v128.load(at, 16), 16);
+      to += panelBytes;
+    }
+    from += row;
+    panels += PANEL_COLUMNS * 4;
+  }
+}
+
 /** Rows of the left operand that the widest kernel takes at once. */
 export const ROW_GROUP = 6;
 
