@@ -62,6 +62,7 @@ function bench(build: WasmBuild, rounds: number, only: string | undefined): void
       ].join(" "));
     });
   }
+  if (![...step.values()].some((t) => t > 0)) return;
   const total = [...step.values()].reduce((sum, t) => sum + t, 0);
   const parts = [...step].filter(([, t]) => t > 0).map(([name, t]) => `${name} ${((100 * t) / total).toFixed(1)} %`);
   console.log(`${build}: the ops of a step of ${TOKENS} tokens take ${total.toFixed(2)} s, ${(TOKENS / total).toFixed(1)} tokens/s: ${parts.join(", ")}`);

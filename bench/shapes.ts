@@ -71,6 +71,7 @@ export const SHAPES: readonly Shape[] = [
   rowwise(ops.rmsnormBackward, "1024×576", { rows: M, n: HIDDEN, accumulate: 1 }, 2 * LAYERS),
   rowwise(ops.rope, "1024×9×64", { rows: M, heads: 9, headDim: 64, maxPositions: 256, sign: 1 }, 2 * LAYERS),
   rowwise(ops.crossEntropy, "128×49152 backward", { rows: 128, vocab: VOCAB, backward: 1, scale: 1 / 1024 }, 8),
+  rowwise(ops.sumSquares, "4.9 M", { n: 4_884_480 }, 1),
   rowwise(ops.addScaled, "1024×576", { n: M * HIDDEN, alpha: 1 }, 2 * LAYERS),
   rowwise(ops.copy, "1024×576", { n: M * HIDDEN }, LAYERS),
   rowwise(ops.dropout, "1024×576", { rows: M, n: HIDDEN, probability: 0.1, key0: 1, key1: 2, step: 3, sequence: 4, rowsPerSequence: 256, accumulate: 0 }, 0),
