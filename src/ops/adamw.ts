@@ -1,4 +1,6 @@
+import code from "../../gpu/adamw.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /**
  * One AdamW update of f32 parameters with f32 states; g = grad · clip[1]:
@@ -35,5 +37,6 @@ export const adamw = defineOp({
   tiles: ({ n }) => Math.ceil(n / 16384),
   cost: ({ n }) => ({ bytes: 28 * n, flops: 15 * n }),
   agreement: { relative: 2.4e-7, absolute: 0 }, // measured 8.0e-8 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n) },
 });
