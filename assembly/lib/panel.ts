@@ -60,6 +60,27 @@ export function packColumns(from: usize, row: usize, columns: i32, k: i32, panel
   }
 }
 
+/** Rows of the left operand that the widest kernel takes at once. */
+export const ROW_GROUP = 6;
+
+/** packed ← f32[groups][k][6] of `rows` rows whose k lie `step` bytes apart, side by side in each; `groupBytes` apart. */
+export function packRows(from: usize, step: usize, rows: i32, k: i32, packed: usize, groupBytes: usize): void {
+  const whole = rows / ROW_GROUP;
+  const rest = rows % ROW_GROUP;
+  for (let i = 0; i < k; i++) {
+    let a = from, to = packed;
+    for (let g = 0; g < whole; g++) {
+      v128.store(to, v128.load(a));
+      v128.store(to, v128.load(a, 8), 8);
+      a += ROW_GROUP * 4;
+      to += groupBytes;
+    }
+    if (rest) copyFloats(to, a, rest);
+    from += step;
+    packed += ROW_GROUP * 4;
+  }
+}
+
 /**
  * c[rows, columns ≤ 8] (+)= a · panel. Strides are in bytes; `fresh` starts from zero instead of from c.
  * `edge` is room for 6 × 8 floats, used when columns < 8, because the kernels write whole rows of 8.
@@ -71,22 +92,29 @@ export function multiplyPanel(
   let left = rows;
   while (left > 0) {
     const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-    if (columns == PANEL_COLUMNS) {
-      multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, k, fresh);
-    } else {
-      if (!fresh) for (let r = 0; r < group; r++) copyFloats(edge + (<usize>r << 5), c + <usize>r * cRow, columns);
-      multiplyRows(group, a, aRow, aStep, panel, panelStep, edge, 32, k, fresh);
-      for (let r = 0; r < group; r++) copyFloats(c + <usize>r * cRow, edge + (<usize>r << 5), columns);
-    }
+    multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, columns, k, fresh, edge);
     left -= group;
     a += <usize>group * aRow;
     c += <usize>group * cRow;
   }
 }
 
+/** The same for a group of 6, 4, 2 or 1 rows. */
 // @ts-ignore: decorator
 @inline
-function multiplyRows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
+export function multiplyRows(
+  group: i32, a: usize, aRow: usize, aStep: usize, panel: usize, panelStep: usize, c: usize, cRow: usize,
+  columns: i32, k: i32, fresh: bool, edge: usize,
+): void {
+  if (columns == PANEL_COLUMNS) return rows(group, a, aRow, aStep, panel, panelStep, c, cRow, k, fresh);
+  if (!fresh) for (let r = 0; r < group; r++) copyFloats(edge + (<usize>r << 5), c + <usize>r * cRow, columns);
+  rows(group, a, aRow, aStep, panel, panelStep, edge, 32, k, fresh);
+  for (let r = 0; r < group; r++) copyFloats(c + <usize>r * cRow, edge + (<usize>r << 5), columns);
+}
+
+// @ts-ignore: decorator
+@inline
+function rows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
   if (group == 6) rows6(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 4) rows4(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 2) rows2(a, aRow, aStep, b, bStep, c, cRow, k, fresh);

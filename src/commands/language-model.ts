@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { FormatError, ShapeError } from "../errors.ts";
-import { openCheckpoint, type Checkpoint } from "../format/checkpoint.ts";
+import type { Checkpoint } from "../format/checkpoint.ts";
 import { readAdapter } from "../format/peft.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
@@ -12,6 +12,7 @@ import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
+import { openModel } from "./open-model.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
 import type { TokenRow } from "../data/collate.ts";
@@ -57,7 +58,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
 
 /** A model ready to generate and to be measured. */
 export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
-  const checkpoint = await openCheckpoint(options.model);
+  const checkpoint = await openModel(options.model);
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });

@@ -12,8 +12,8 @@ export function gemmTiles(m: number, n: number, k: number): number {
   return Math.ceil(m / ROWS) * Math.ceil(n / columns(k));
 }
 
-/** Bytes: description of the weights, 6 × 8 floats for edges, 8 packed panels of BLOCK_K × 8, 8 rows of BLOCK_K. */
-export const GEMM_SCRATCH = 64 + 192 + 8 * BLOCK_K * 8 * 4 + 8 * BLOCK_K * 4;
+/** Bytes: description of the weights, 6 × 8 floats for edges, 8 padded panels of BLOCK_K × 8, the rows of a tile × BLOCK_K. */
+export const GEMM_SCRATCH = 128 + 192 + 8 * (BLOCK_K * 8 * 4 + 64) + ROWS * BLOCK_K * 4;
 
 /** Multiply-adds count twice; every f32 operand is read or written once, y once more when it is added to. */
 export function gemmCost(m: number, n: number, k: number, accumulate: number, weightBytes: number): { bytes: number; flops: number } {
