@@ -104,6 +104,16 @@ entry("parts of the whole: sizes about a chunk give what one pass gives, in litt
   }
 });
 
+entry("more blocks than the device takes at once", () => {
+  const [blocksize, more] = [32, 700];
+  const values = new Float32Array((CHUNK + more) * blocksize);
+  const part = normals(CHUNK, 4);
+  for (let at = 0; at < values.length; at += CHUNK) values.set(part.subarray(0, Math.min(CHUNK, values.length - at)), at);
+  const q = table(values, { blocksize, nestedOffset: 2 });
+  const rest = table(values.subarray(CHUNK * blocksize), { blocksize, nestedOffset: 2 });
+  assert.ok(sameBits(q.absmax.slice(CHUNK) as Uint8Array, rest.absmax) && sameBits(q.nested!.absmax.slice(CHUNK / 256), rest.nested!.absmax));
+});
+
 entry("int8 and int4, from every type of value", () => fc.assert(fc.property(fc.integer({ min: 1, max: 700 }), fc.nat(1000), fc.constantFrom("f32", "f16", "bf16"), fc.constantFrom("int8", "int4"), (n, seed, dtype, type) => {
   const bits = normals(n, seed).map((v) => (dtype === "f32" ? v : dtype === "f16" ? f32ToF16(bitsOf(v)) : f32ToBf16(bitsOf(v))));
   const device = WasmDevice.createSync();
@@ -167,7 +177,8 @@ refused("values that are no numbers, named by index", () => {
   const bits = new Uint16Array(70);
   bits[3] = 0x7c00;
   refuses(FormatError, /values\[3\]: .*got bits 0x7c00/, () => quantizeTensor(bits, { dtype: "f16" }));
-  quantizeTensor(bits, { dtype: "bf16" });
+  quantizeTensor(bits, { dtype: "bf16" }); // 2^121
+  quantizeTensor(bits, { dtype: "bf16", type: "int8" });
   bits[1] = 0xff81;
   refuses(FormatError, /values\[1\]: .*got bits 0xff81/, () => quantizeTensor(bits, { dtype: "bf16" }));
   const late = new Float32Array(CHUNK + 3);

@@ -4,7 +4,6 @@ import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
 import { dynamicLut } from "../format/dynamic-lut.ts";
 import type { QuantizedWeight } from "../nn/weight.ts";
 import { quantize4bit, quantize8bit } from "../ops/index.ts";
-import { nestedOffsetOf } from "../quant/nested-offset.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { CHUNK, readAsF32 } from "./load-llama.ts";
 import type { QuantizeOnLoad } from "./train-options.ts";
@@ -63,7 +62,7 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
 }
 
 async function doubleQuantize(device: Device, weight: QuantizedWeight, blocks: number, put: (label: string, data: Float32Array | Uint8Array) => Tensor): Promise<QuantizedWeight> {
-  const nestedOffset = nestedOffsetOf((await device.read(weight.absmax)) as Float32Array);
+  const nestedOffset = meanOf((await device.read(weight.absmax)) as Float32Array);
   const lut = put("lut", dynamicLut(dynamicTable()));
   const absmax = device.allocate("u8", [blocks], `${weight.packed.label}.absmax`);
   const nestedAbsmax = device.allocate("f32", [Math.ceil(blocks / NESTED_BLOCKSIZE)], `${weight.packed.label}.nested_absmax`);
@@ -72,4 +71,11 @@ async function doubleQuantize(device: Device, weight: QuantizedWeight, blocks: n
   device.free(lut);
   device.free(weight.absmax);
   return { ...weight, absmax, nestedAbsmax, nestedCode: put("nested_quant_map", dynamicTable()), nested: true, nestedOffset };
+}
+
+/** Float64 mean, rounded once. */
+function meanOf(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return Math.fround(sum / values.length);
 }

@@ -1,7 +1,8 @@
+import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { dequantize4bit, dequantizeInt4, dequantizeInt8 } from "../ops/index.ts";
 import type { WasmDevice } from "../wasm/device.ts";
 import { CHUNK, chunksOf, withWorkspace, type Workspace } from "./chunks.ts";
-import { checkQuantized, NESTED_BLOCKSIZE, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor } from "./quantized-tensor.ts";
+import { checkQuantized, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor } from "./quantized-tensor.ts";
 
 export interface DequantizeTensorOptions {
   /** A device of one thread; without one, kernels are instantiated for this call and dropped. */

@@ -2,12 +2,13 @@ import type { TypedArray } from "../dtype.ts";
 import { FormatError, ShapeError } from "../errors.ts";
 import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
 import { dynamicLut } from "../format/dynamic-lut.ts";
+import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { checkBlocksize } from "../ops/blocksize.ts";
 import { bf16ToF32, f16ToF32, quantize4bit, quantize8bit, quantizeInt4, quantizeInt8 } from "../ops/index.ts";
 import type { WasmDevice } from "../wasm/device.ts";
 import { CHUNK, chunksOf, withWorkspace, type Workspace } from "./chunks.ts";
 import { nestedOffsetOf } from "./nested-offset.ts";
-import { checkShape, NESTED_BLOCKSIZE, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quantized-tensor.ts";
+import { checkShape, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quantized-tensor.ts";
 
 const WHERE = "quantizeTensor";
 const TYPES = ["nf4", "fp4", "int8", "int4"] as const;

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { checkBlocksize } from "../ops/blocksize.ts";
 import { elementsOf } from "../tensor.ts";
 
@@ -46,8 +47,6 @@ export interface QuantizedIntegers extends Quantized {
 
 /** Plain data: may be stored, posted to a worker and put together by hand. */
 export type QuantizedTensor = QuantizedByTable | QuantizedIntegers;
-
-export const NESTED_BLOCKSIZE = 256;
 
 /** Bytes of codes and constants that depend on the size of the tensor: what quantization is about. */
 export function storageBytesOf(q: QuantizedTensor): number {
