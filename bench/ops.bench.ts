@@ -6,7 +6,7 @@ import { elementsOf, type Tensor } from "../src/tensor.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 import { pickBuild, type WasmBuild } from "../src/wasm/kernels.ts";
 import { interleave, peakCase, type Case } from "./harness.ts";
-import { SHAPES, type Shape } from "./shapes.ts";
+import { SHAPES, TOKENS, type Shape } from "./shapes.ts";
 
 const option = (name: string): string | undefined => process.argv.find((a) => a.startsWith(`--${name}=`))?.split("=")[1];
 
@@ -43,6 +43,7 @@ function caseOf(device: WasmDevice, { op, params, note }: Shape): { item: Case; 
 const GROUP = 6; // cases timed in turns at once; all of them would not fit in memory
 
 function bench(build: WasmBuild, rounds: number, only: string | undefined): void {
+  const step = new Map<string, number>();
   const shapes = SHAPES.filter(({ op, note }) => !only || only.split(",").some((o) => `${op.name} ${note}`.includes(o)));
   for (let begin = 0; begin < shapes.length; begin += GROUP) {
     const device = WasmDevice.createSync({ build });
@@ -50,8 +51,9 @@ function bench(build: WasmBuild, rounds: number, only: string | undefined): void
     const peak = peakCase(build);
     const timings = interleave([peak.item, ...part.map((shape) => caseOf(device, shape).item)], rounds);
     const limit = peak.flops / timings[0].median;
-    part.forEach(({ op, params, note }, i) => {
+    part.forEach(({ op, params, note, calls }, i) => {
       const { median, spread } = timings[i + 1];
+      step.set(op.name, (step.get(op.name) ?? 0) + calls * median);
       const { flops, bytes } = (op as Op).cost(params);
       console.log([
         build.padEnd(8), op.name.padEnd(20), note.padEnd(26), `${(median * 1e3).toFixed(3)} ms`.padStart(12), `±${(spread * 100).toFixed(0)} %`.padStart(7),
@@ -60,6 +62,10 @@ function bench(build: WasmBuild, rounds: number, only: string | undefined): void
       ].join(" "));
     });
   }
+  if (![...step.values()].some((t) => t > 0)) return;
+  const total = [...step.values()].reduce((sum, t) => sum + t, 0);
+  const parts = [...step].filter(([, t]) => t > 0).map(([name, t]) => `${name} ${((100 * t) / total).toFixed(1)} %`);
+  console.log(`${build}: the ops of a step of ${TOKENS} tokens take ${total.toFixed(2)} s, ${(TOKENS / total).toFixed(1)} tokens/s: ${parts.join(", ")}`);
 }
 
 const builds: WasmBuild[] = option("build") ? [option("build") as WasmBuild] : pickBuild() === "relaxed" ? ["simd", "relaxed"] : ["simd"];

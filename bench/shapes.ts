@@ -9,7 +9,9 @@ export interface Shape {
   readonly calls: number;
 }
 
-const M = 1024; // tokens of a batch: 4 × 256
+/** Tokens of a batch: 4 × 256. */
+export const TOKENS = 1024;
+const M = TOKENS;
 const LAYERS = 30;
 const RANK = 16;
 const HIDDEN = 576, INNER = 1536, KV = 192, VOCAB = 49152;
@@ -25,7 +27,7 @@ const LINEARS = [
 ];
 
 function gemm(op: Shape["op"], m: number, n: number, k: number, calls: number, accumulate = 0): Shape {
-  return { op, params: { m, n, k, accumulate }, note: `${m}×${n}×${k}${accumulate ? " +=" : ""}`, calls };
+  return { op, params: { m, n, k, xStride: k, accumulate }, note: `${m}×${n}×${k}${accumulate ? " +=" : ""}`, calls };
 }
 
 function quantized(op: Shape["op"], m: number, n: number, k: number, calls: number): Shape {
@@ -60,7 +62,7 @@ export const SHAPES: readonly Shape[] = [
   gemm(ops.matmulNn as never, M, HIDDEN, INNER, 0),
   ...linears,
   gemm(ops.matmulNt as never, 128, VOCAB, HIDDEN, 8),
-  gemm(ops.matmulNn as never, 128, HIDDEN, VOCAB, 8),
+  { ...gemm(ops.matmulNn as never, 128, HIDDEN, 2048, (8 * VOCAB) / 2048, 1), params: { m: 128, n: HIDDEN, k: 2048, xStride: VOCAB, accumulate: 1 } },
   rowwise(ops.attention, "4 × 256", attend, LAYERS),
   rowwise(ops.attentionBackward, "4 × 256", attend, LAYERS),
   rowwise(ops.swiglu, "1024×1536", { n: M * INNER }, LAYERS),
@@ -69,6 +71,7 @@ export const SHAPES: readonly Shape[] = [
   rowwise(ops.rmsnormBackward, "1024×576", { rows: M, n: HIDDEN, accumulate: 1 }, 2 * LAYERS),
   rowwise(ops.rope, "1024×9×64", { rows: M, heads: 9, headDim: 64, maxPositions: 256, sign: 1 }, 2 * LAYERS),
   rowwise(ops.crossEntropy, "128×49152 backward", { rows: 128, vocab: VOCAB, backward: 1, scale: 1 / 1024 }, 8),
+  rowwise(ops.sumSquares, "4.9 M", { n: 4_884_480 }, 1),
   rowwise(ops.addScaled, "1024×576", { n: M * HIDDEN, alpha: 1 }, 2 * LAYERS),
   rowwise(ops.copy, "1024×576", { n: M * HIDDEN }, LAYERS),
   rowwise(ops.dropout, "1024×576", { rows: M, n: HIDDEN, probability: 0.1, key0: 1, key1: 2, step: 3, sequence: 4, rowsPerSequence: 256, accumulate: 0 }, 0),

@@ -1,4 +1,4 @@
-struct Params { n: u32, learningRate: f32, beta1: f32, beta2: f32, eps: f32, weightDecay: f32, correction1: f32, correction2: f32 }
+struct Params { n: u32, learningRate: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, eps: f32, weightDecay: f32, correction1: f32, correction2: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> clip: array<f32>; // f32[2]
 @group(0) @binding(2) var<storage, read> grad: array<f32>; // f32[n]
@@ -14,8 +14,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
   let begin = workgroup_of(id, count) * ELEMENTS + lane;
   for (var i = begin; i < min(begin + ELEMENTS, params.n); i += 256u) {
     let g = grad[i] * clip[1];
-    let m = expAvg[i] + (g - expAvg[i]) * (1.0 - params.beta1);
-    let v = expAvgSq[i] * params.beta2 + g * g * (1.0 - params.beta2);
+    let m = expAvg[i] + (g - expAvg[i]) * params.oneMinusBeta1;
+    let v = expAvgSq[i] * params.beta2 + g * g * params.oneMinusBeta2;
     expAvg[i] = m;
     expAvgSq[i] = v;
     param[i] = param[i] * keep - step * (m / (sqrt(v) / root + params.eps));

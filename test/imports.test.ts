@@ -17,6 +17,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   nn: [...BASE, "ops", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data"],
   quant: [...BASE, "ops", "format", "wasm"],
   commands: [...BASE, "ops", "format", "io/types.ts", "io/run-folder.ts", "quant", ...NETWORK],
+  "create-device.ts": [...BASE, "wasm", "webgpu"],
   "index.ts": ["*"], "node.ts": ["*"], "cli.ts": ["*"], cli: ["*"], hub: ["*"],
 };
 const WHY: Record<string, string> = {

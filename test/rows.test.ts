@@ -36,7 +36,7 @@ for (const device of await testDevices()) {
   for (const [n, k] of [[77, 600], [96, 352]]) {
     const dense = { n, k, accumulate: 0 };
     rows(`matmul-nt of ${n}×${k}`, () => expectRows(matmulNt, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
-    rows(`matmul-nn of ${n}×${k}`, () => expectRows(matmulNn, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
+    rows(`matmul-nn of ${n}×${k}`, () => expectRows(matmulNn, "x", "y", k, n, { w: normals(n * k, 2) }, { ...dense, xStride: k }));
 
     const quantized = { ...dense, blocksize: 64, nested: 1, nestedOffset: 0.25, round: 0 };
     const weights = randomWeights(quantized, 3);
@@ -53,7 +53,7 @@ for (const device of await testDevices()) {
       const nt = await run(device, matmulNt as unknown as Op<never, never>, { x, w }, { ...dense, m });
       const nt4 = await run(device, matmulNf4Nt as unknown as Op<never, never>, { x, ...weights }, { ...quantized, m });
       assert.ok(sameBits(nt["y"], nt4["y"]), "nt");
-      const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, accumulate: 0 });
+      const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, xStride: n, accumulate: 0 });
       const nn4 = await run(device, matmulNf4Nn as unknown as Op<never, never>, { dy, ...weights }, { ...quantized, m });
       assert.ok(sameBits(nn["y"], nn4["dx"]), "nn");
     });

@@ -1,3 +1,4 @@
+import { transpose4 } from "./simd";
 import { rows1, rows2, rows4, rows6 } from "./gemm-rows";
 
 /** A panel is 8 columns of the right operand as f32[k][8]; zeros beyond the last one, where denormals would be slow. */
@@ -15,24 +16,10 @@ export function packTransposed(from: usize, row: usize, columns: i32, k: i32, pa
   for (let i = 0; i < whole; i += 4) {
     const at = <usize>i << 2;
     const to = panel + (<usize>i << 5);
-    transpose4(v128.load(from + at), v128.load(f1 + at), v128.load(f2 + at), v128.load(f3 + at), to);
-    transpose4(v128.load(f4 + at), v128.load(f5 + at), v128.load(f6 + at), v128.load(f7 + at), to + 16);
+    transpose4(v128.load(from + at), v128.load(f1 + at), v128.load(f2 + at), v128.load(f3 + at), to, 32);
+    transpose4(v128.load(f4 + at), v128.load(f5 + at), v128.load(f6 + at), v128.load(f7 + at), to + 16, 32);
   }
   for (let j = 0; j < PANEL_COLUMNS; j++) transposeTail(from + <usize>j * row, panel + (<usize>j << 2), whole, k);
-}
-
-/** Four vectors become four columns of a panel, 32 bytes apart. */
-// @ts-ignore: decorator
-@inline
-export function transpose4(r0: v128, r1: v128, r2: v128, r3: v128, to: usize): void {
-  const a = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const b = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const c = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const d = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  v128.store(to, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 32);
-  v128.store(to, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 64);
-  v128.store(to, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 96);
 }
 
 // @ts-ignore: decorator
@@ -57,6 +44,23 @@ export function packColumns(from: usize, row: usize, columns: i32, k: i32, panel
     for (let j = 0; j < columns; j++) store<f32>(panel + (<usize>j << 2), load<f32>(from + (<usize>j << 2)));
     from += row;
     panel += 32;
+  }
+}
+
+/** The same for panels `panelBytes` apart, row by row of `from`: narrow columns of many rows would miss the cache. */
+export function packPanels(from: usize, row: usize, columns: i32, k: i32, panels: usize, panelBytes: usize): void {
+  const whole = columns & ~(PANEL_COLUMNS - 1);
+  if (whole < columns) packColumns(from + (<usize>whole << 2), row, columns - whole, k, panels + <usize>(whole / PANEL_COLUMNS) * panelBytes);
+  for (let i = 0; i < k; i++) {
+    let to = panels;
+    const end = from + (<usize>whole << 2);
+    for (let at = from; at < end; at += PANEL_COLUMNS * 4) {
+      v128.store(to, v128.load(at));
+      v128.store(to, v128.load(at, 16), 16);
+      to += panelBytes;
+    }
+    from += row;
+    panels += PANEL_COLUMNS * 4;
   }
 }
 

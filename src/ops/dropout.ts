@@ -33,7 +33,7 @@ export const dropout = defineOp({
     if (!rowsPerSequence) throw new ShapeError("dropout", "rowsPerSequence", { expected: "at least 1", got: rowsPerSequence });
   },
   tiles: ({ rows }) => Math.ceil(rows / 16),
-  scratch: () => 16,
+  scratch: () => 64,
   cost: ({ rows, n, accumulate }) => ({ bytes: (8 + (accumulate ? 4 : 0)) * rows * n, flops: 2 * rows * n }),
   agreement: { relative: 1.2e-7, absolute: 0 },
   devices: ["wasm", "webgpu"],

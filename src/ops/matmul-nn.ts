@@ -12,7 +12,7 @@ import { DENSE_B, gemmPasses } from "./gpu-lib.ts";
 export const matmulNn = defineOp({
   name: "matmul-nn",
   operands: [
-    { name: "x", dtype: "f32", access: "in", shape: ({ m, k }) => [m, k] },
+    { name: "x", dtype: "f32", access: "in", shape: ({ m, k, xStride }) => [m ? (m - 1) * xStride + k : 0] },
     { name: "w", dtype: "f32", access: "in", shape: ({ n, k }) => [k, n] },
     { name: "y", dtype: "f32", access: "inout", shape: ({ m, n }) => [m, n] },
   ],
@@ -20,6 +20,7 @@ export const matmulNn = defineOp({
     { name: "m", type: "u32" },
     { name: "n", type: "u32" },
     { name: "k", type: "u32" },
+    { name: "xStride", type: "u32" },
     { name: "accumulate", type: "u32" },
   ],
   tiles: ({ m, n, k }) => gemmTiles(m, n, k),

@@ -121,7 +121,7 @@ export class WebGpuDevice implements Device {
   #scratchOf(bytes: number): Binding {
     if (!this.#scratch || this.#scratch.bytes < bytes) {
       if (this.#scratch) this.#commands.free(this.#scratch);
-      this.#scratch = this.#memory.allocate(bytes, "tensor", "scratch");
+      this.#scratch = this.#memory.allocate(bytes, "own", "scratch");
     }
     return { buffer: this.#scratch, offset: 0, size: this.#scratch.bytes };
   }

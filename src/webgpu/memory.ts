@@ -8,15 +8,19 @@ export class GpuBuffer implements DeviceBuffer {
   readonly gpu: GPUBuffer;
   /** Part of the keys of cached bind groups. */
   readonly id: number;
-  constructor(gpu: GPUBuffer, bytes: number, id: number) {
+  readonly use: GpuBufferUse;
+  constructor(gpu: GPUBuffer, bytes: number, id: number, use: GpuBufferUse) {
     this.gpu = gpu;
     this.bytes = bytes;
     this.id = id;
+    this.use = use;
   }
 }
 
-export type GpuBufferUse = "tensor" | "uniform" | "readback";
-const USAGE: Record<GpuBufferUse, number> = { tensor: STORAGE | COPY_SRC | COPY_DST, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST };
+/** `own` is for the device itself: scratch and spare buffers. */
+export type GpuBufferUse = "tensor" | "own" | "uniform" | "readback";
+const STORED = STORAGE | COPY_SRC | COPY_DST;
+const USAGE: Record<GpuBufferUse, number> = { tensor: STORED, own: STORED, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST };
 const ALIGN = 16; // so that a shader may see any tensor as vec4
 
 /** Creates and destroys every buffer of a device, and counts them. */
@@ -27,6 +31,7 @@ export class GpuMemory {
   #bytes = 0;
   #peak = 0;
   #created = 0;
+  #tensors = 0;
 
   constructor(device: GPUDevice, faults: Faults) {
     this.#device = device;
@@ -35,7 +40,8 @@ export class GpuMemory {
 
   get live(): number { return this.#bytes; }
   get peak(): number { return this.#peak; }
-  get buffers(): number { return this.#live.size; }
+  /** Those of tensors; bytes count the device's own too. */
+  get buffers(): number { return this.#tensors; }
   /** Buffers created so far: must stand still once a run is under way. */
   get created(): number { return this.#created; }
 
@@ -45,8 +51,9 @@ export class GpuMemory {
     const limit = this.#device.limits.maxBufferSize;
     if (size > limit) throw outOfMemory(label, size, `at most ${mib(limit)} in one buffer`);
     const gpu = this.#faults.scoped("out-of-memory", () => this.#device.createBuffer({ label, size, usage: USAGE[use] }), (error) => outOfMemory(label, size, "free GPU memory", error));
-    const buffer = new GpuBuffer(gpu, size, this.#created++);
+    const buffer = new GpuBuffer(gpu, size, this.#created++, use);
     this.#live.add(buffer);
+    if (use === "tensor") this.#tensors++;
     this.#bytes += size;
     this.#peak = Math.max(this.#peak, this.#bytes);
     return buffer;
@@ -56,6 +63,7 @@ export class GpuMemory {
   free(buffer: GpuBuffer): void {
     if (!this.#live.delete(buffer)) return;
     this.#bytes -= buffer.bytes;
+    if (buffer.use === "tensor") this.#tensors--;
     buffer.gpu.destroy();
   }
 

@@ -55,6 +55,6 @@ export class Staging {
     const have = this.#spare[i];
     if (have && have.bytes >= bytes) return have;
     if (have) this.#commands.free(have);
-    return this.#spare[i] = this.#memory.allocate(2 ** Math.ceil(Math.log2(Math.max(bytes, 256))), "tensor", `staging of operand ${i}`);
+    return this.#spare[i] = this.#memory.allocate(2 ** Math.ceil(Math.log2(Math.max(bytes, 256))), "own", `staging of operand ${i}`);
   }
 }

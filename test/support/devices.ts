@@ -3,6 +3,7 @@ import { DeviceError } from "../../src/errors.ts";
 import { nodeWorkers } from "../../src/io/workers-node.ts";
 import { WasmDevice } from "../../src/wasm/device.ts";
 import { pickBuild } from "../../src/wasm/kernels.ts";
+import { navigatorGpu } from "../../src/webgpu/adapter.ts";
 import { dawnGpu } from "../../src/webgpu/dawn.ts";
 import { WebGpuDevice, type WebGpuDeviceOptions } from "../../src/webgpu/device.ts";
 
@@ -29,10 +30,15 @@ export async function testDevices(): Promise<Device[]> {
 
 let dawn: Promise<GPU> | undefined;
 
-/** Dawn's default adapter, or undefined and a printed skip. VK_DRIVER_FILES chooses the driver. */
+/** Dawn, or `navigator.gpu` where there is one. VK_DRIVER_FILES chooses the driver. */
+export function testGpu(): Promise<GPU> {
+  return dawn ??= Promise.resolve(navigatorGpu() ?? dawnGpu());
+}
+
+/** Its default adapter as a device, or undefined and a printed skip. */
 export async function webGpuDevice(options: Omit<WebGpuDeviceOptions, "gpu"> = {}): Promise<WebGpuDevice | undefined> {
   try {
-    return await WebGpuDevice.create({ gpu: await (dawn ??= dawnGpu()), ...options });
+    return await WebGpuDevice.create({ gpu: await testGpu(), ...options });
   } catch (error) {
     if (!(error instanceof DeviceError) || required.includes("webgpu")) throw error;
     console.log(`skipped: webgpu, ${error.message.split("\n")[0]}`);
