@@ -21,7 +21,7 @@ import { TrainReport } from "./train-report.ts";
 const FOLDER = "nibblelm-demo";
 const STEPS = 120;
 const BATCH = 8;
-const SAMPLE = { prompt: "Alice was", maxNewTokens: 60, temperature: 0.7, topK: 40, seed: 7 };
+const SAMPLE = { prompt: "Alice was", maxNewTokens: 60, temperature: 0.7, topK: 40, seed: 8 };
 
 export const command = cliCommand({
   name: "demo",
@@ -66,7 +66,7 @@ class Demo {
     this.#part("1  Quantize");
     await quantizeDemo(this.#session, this.#device, this.#modelDir, (text) => this.#say(text));
     this.#part("2  Before training");
-    this.#say("The model was brought up on the Bible, Milton and licences. It does not know Alice in Wonderland:");
+    this.#say("The model was brought up on the Bible, Milton and other old books. It does not know Alice in Wonderland:");
     const before = await this.#measure();
     this.#part("3  Train an adapter");
     if (await this.#train(steps)) return INTERRUPTED;
@@ -109,7 +109,9 @@ class Demo {
       ...options, model: folder, data, output: await openRunFolder(this.#adapterDir, { existing: true }), device: this.#device, signal,
       onStep: (event) => report.step(event),
       onProgress: (event) => {
-        if (event.phase === "ready") this.#say(`${plural(event.trainable, "trainable parameter")}, ${plural(event.steps, "step")} of ${BATCH} × ${DEMO_WINDOW} tokens`);
+        if (event.phase !== "ready") return;
+        this.#say(`${plural(event.trainable, "trainable parameter")}, ${plural(event.steps, "step")} of ${BATCH} × ${DEMO_WINDOW} tokens.`);
+        report.start();
       },
     });
     output.endProgress();

@@ -1,10 +1,10 @@
-import { availableParallelism } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
 import { DeviceError } from "../errors.ts";
 import { nodeWorkers } from "../io/workers-node.ts";
 import { WasmDevice } from "../wasm/device.ts";
 import { pickBuild, type WasmBuild } from "../wasm/kernels.ts";
+import { countCores } from "./cores.ts";
 import type { Values } from "./options.ts";
 
 export const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
@@ -16,7 +16,7 @@ export const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
 export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, build?: string): Promise<Device> {
   if (values.device === "webgpu") return openGpu();
   if (values.relaxedSimd !== false) allowRelaxedSimd();
-  const threads = values.threads === "auto" ? availableThreads() : (values.threads ?? 1);
+  const threads = values.threads === "auto" ? countCores().usable : (values.threads ?? 1);
   return WasmDevice.create({ threads, workers: nodeWorkers, build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
@@ -40,9 +40,4 @@ function chosenBuild(relaxed: boolean, wanted: string | undefined): WasmBuild {
   throw new DeviceError("--resume", "this run needs other kernels, or its bits would change", {
     expected: wanted, got: possible, hint: relaxed ? "go on where the run was started, or start a new one" : "leave --no-relaxed-simd away",
   });
-}
-
-/** Affinity decides, not the number of cores in the machine. */
-export function availableThreads(): number {
-  return availableParallelism();
 }

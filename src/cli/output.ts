@@ -42,7 +42,7 @@ export class Output {
     if (!this.json) this.#write(process.stdout, text);
   }
 
-  /** An object of the result, for programs; NaN and undefined become null. */
+  /** An object of the result, for programs; undefined becomes null, as JSON does with NaN. */
   object(value: Record<string, unknown>): void {
     if (this.json) process.stdout.write(`${JSON.stringify(value, (_, v: unknown) => v ?? null)}\n`);
   }

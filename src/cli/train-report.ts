@@ -60,6 +60,11 @@ export class TrainReport {
       ["run", `${plural(ready.steps, "step")} of ${o.gradientAccumulationSteps} × ${plural(o.perDeviceTrainBatchSize, "row")}, learning rate ${shortNumber(o.learningRate)} (${o.lrSchedulerType}), seed ${o.seed}${resumedAt ? `; going on after step ${resumedAt}` : ""}`],
       ["device", `${device}; activations ${ready.recompute ? "recomputed to save memory" : "kept"}`],
     ]);
-    this.#barFor("train", "step"); // its clock starts with the first step, not after it
+    this.start();
+  }
+
+  /** The progress line's clock starts with the first step, not after it. */
+  start(): void {
+    this.#barFor("train", "step");
   }
 }
