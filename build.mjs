@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import esbuild from "esbuild";
 
 const flags = new Set(process.argv.slice(2).filter((a) => a.startsWith("--")));
+const options = process.argv.slice(2).filter((a) => a.startsWith("--") && a.includes("="));
 const names = process.argv.slice(2).filter((a) => !a.startsWith("--"));
 const quiet = !flags.has("--verbose");
 
@@ -101,7 +102,7 @@ if (flags.has("--test")) {
 } else if (flags.has("--bench")) {
   await buildJs();
   const outdir = await bundle("bench", /^[^/]+\.bench\.ts$/);
-  for (const f of readdirSync(outdir).filter((f) => f.endsWith(".mjs"))) run(process.execPath, ["--expose-gc", join(outdir, f)]);
+  for (const f of readdirSync(outdir).filter((f) => f.endsWith(".mjs"))) run(process.execPath, ["--experimental-wasm-relaxed-simd", "--expose-gc", join(outdir, f), ...options]);
 } else {
   rmSync("dist/chunks", { recursive: true, force: true });
   await buildJs();

@@ -8,15 +8,15 @@ export function adamw(
   param: usize, // f32[n]
   expAvg: usize, // f32[n]
   expAvgSq: usize, // f32[n]
-  n: i32, learningRate: f32, beta1: f32, beta2: f32, eps: f32, weightDecay: f32, correction1: f32, correction2: f32,
+  n: i32, learningRate: f32, oneMinusBeta1: f32, beta2: f32, oneMinusBeta2: f32, eps: f32, weightDecay: f32, correction1: f32, correction2: f32,
   begin: i32, end: i32, scratch: usize,
 ): void {
   const last = min(end * ELEMENTS_PER_TILE, n);
   const factor = f32x4.splat(load<f32>(clip, 4));
   // Scalars as torch makes them: in f64, rounded once.
   const keep = f32x4.splat(<f32>(1 - <f64>learningRate * <f64>weightDecay));
-  const new1 = f32x4.splat(<f32>(1 - <f64>beta1));
-  const new2 = f32x4.splat(<f32>(1 - <f64>beta2));
+  const new1 = f32x4.splat(oneMinusBeta1);
+  const new2 = f32x4.splat(oneMinusBeta2);
   const old2 = f32x4.splat(beta2);
   const step = f32x4.splat(<f32>(<f64>learningRate / <f64>correction1));
   const root = f32x4.splat(<f32>sqrt(<f64>correction2));

@@ -1,4 +1,4 @@
-import { decode4bit } from "./lib/decode-4bit";
+import { decode4bit, placeWeights } from "./lib/decode-4bit";
 
 const ELEMENTS_PER_TILE = 65536;
 
@@ -12,9 +12,10 @@ export function dequantize4bit(
   n: i32, blocksize: i32, nested: i32, nestedOffset: f32, round: i32,
   begin: i32, end: i32, scratch: usize,
 ): void {
+  const w = placeWeights(scratch, packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset, round);
   for (let tile = begin; tile < end; tile++) {
     const start = tile * ELEMENTS_PER_TILE;
     const len = min(ELEMENTS_PER_TILE, n - start);
-    decode4bit(y + (<usize>start << 2), packed, absmax, code, nestedAbsmax, nestedCode, start, len, blocksize, nested, nestedOffset, round);
+    decode4bit(w, y + (<usize>start << 2), start, len);
   }
 }

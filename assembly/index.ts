@@ -35,3 +35,4 @@ export { quantizeInt8 } from "./quantize-int8";
 export { quantizeInt4 } from "./quantize-int4";
 export { dequantizeInt8 } from "./dequantize-int8";
 export { dequantizeInt4 } from "./dequantize-int4";
+export { multiplyAddPeak } from "./multiply-add-peak";

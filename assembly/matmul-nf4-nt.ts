@@ -1,5 +1,5 @@
 import { gemm, TRANSPOSED_4BIT } from "./lib/gemm";
-import { placeWeights, WEIGHTS4_BYTES } from "./lib/weights-4bit";
+import { placeWeights, WEIGHTS4_BYTES } from "./lib/decode-4bit";
 
 export function matmulNf4Nt(
   x: usize, // f32[m, k]

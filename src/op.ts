@@ -23,6 +23,37 @@ export interface Param<P extends string = string> {
 /** How far a device may be from the plain reference in `test/ops/`. */
 export type Agreement = "bits" | { readonly relative: number; readonly absolute: number };
 
+/** A WGSL file as text; the name is for error messages. */
+export interface GpuSource {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** One dispatch of an op's shader. */
+export interface GpuPass<O extends string = string, P extends string = string> {
+  readonly entry: string;
+  /** Shared files that are compiled together with `code`. */
+  readonly lib?: readonly GpuSource[];
+  /** Operands that the entry point uses, by default all: a device promises no more than 8 storage buffers to one shader. */
+  readonly operands?: readonly O[];
+  /** Whether the entry point uses the scratch buffer, `@binding(operands of the op + 1)`. */
+  readonly scratch?: boolean;
+  /** 0 leaves the pass out. The device folds the number into two dimensions, `gpu/lib/grid.wgsl` unfolds it. */
+  readonly workgroups: (params: Params<P>) => number;
+}
+
+/** How a GPU computes an op: `struct Params` at `@binding(0)`, operand i at `@binding(i + 1)`. */
+export interface GpuKernel<O extends string = string, P extends string = string> {
+  /** Text of `gpu/<name>.wgsl`. */
+  readonly code: string;
+  /** In this order, each after the one before has finished. */
+  readonly passes: readonly GpuPass<O, P>[];
+  /** Bytes of the scratch buffer that the passes of one call share. */
+  readonly scratch?: (params: Params<P>) => number;
+  /** Where a GPU, whose division and square root may be off by ulps, cannot keep the op's own agreement. */
+  readonly agreement?: Agreement;
+}
+
 /** The contract of one computation: what both kernels, the tests and the benchmarks agree on. */
 export interface Op<O extends string = string, P extends string = string> {
   /** Also the file name in every folder; the Wasm export is its camelCase. */
@@ -38,6 +69,8 @@ export interface Op<O extends string = string, P extends string = string> {
   readonly cost: (params: Params<P>) => { readonly bytes: number; readonly flops: number };
   readonly agreement: Agreement;
   readonly devices: readonly ("wasm" | "webgpu")[];
+  /** For every op with `webgpu` in `devices`. */
+  readonly gpu?: GpuKernel<O, P>;
 }
 
 /** Keeps the literal names of operands and params, so that a wrong name is a type error. */

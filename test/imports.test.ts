@@ -14,9 +14,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   format: [...LEAVES, "io/types.ts"],
   io: [...LEAVES, "wasm/worker-host.ts", "wasm/worker-main.ts"],
   text: [...BASE, "format"], data: [...BASE, "text", "nn"],
-  nn: [...BASE, "ops"], optim: [...BASE, "ops", "nn", "data"],
+  nn: [...BASE, "ops", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data"],
   quant: [...BASE, "ops", "format", "wasm"],
   commands: [...BASE, "ops", "format", "io/types.ts", "io/run-folder.ts", "quant", ...NETWORK],
+  "create-device.ts": [...BASE, "wasm", "webgpu"],
   "index.ts": ["*"], "node.ts": ["*"], "cli.ts": ["*"], cli: ["*"], hub: ["*"],
 };
 const WHY: Record<string, string> = {

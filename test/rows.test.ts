@@ -32,30 +32,32 @@ for (const device of await testDevices()) {
     }
   }
 
-  const [n, k] = [77, 600];
-  const dense = { n, k, accumulate: 0 };
-  rows("matmul-nt", () => expectRows(matmulNt, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
-  rows("matmul-nn", () => expectRows(matmulNn, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
+  // Weights whose rows are no whole runs of 32, and whole runs with blocks that cross rows.
+  for (const [n, k] of [[77, 600], [96, 352]]) {
+    const dense = { n, k, accumulate: 0 };
+    rows(`matmul-nt of ${n}×${k}`, () => expectRows(matmulNt, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
+    rows(`matmul-nn of ${n}×${k}`, () => expectRows(matmulNn, "x", "y", k, n, { w: normals(n * k, 2) }, { ...dense, xStride: k }));
 
-  const quantized = { ...dense, blocksize: 64, nested: 1, nestedOffset: 0.25, round: 0 };
-  const weights = randomWeights(quantized, 3);
-  rows("matmul-nf4-nt", () => expectRows(matmulNf4Nt, "x", "y", k, n, weights, quantized));
-  rows("matmul-nf4-nn", () => expectRows(matmulNf4Nn, "dy", "dx", n, k, weights, quantized));
+    const quantized = { ...dense, blocksize: 64, nested: 1, nestedOffset: 0.25, round: 0 };
+    const weights = randomWeights(quantized, 3);
+    rows(`matmul-nf4-nt of ${n}×${k}`, () => expectRows(matmulNf4Nt, "x", "y", k, n, weights, quantized));
+    rows(`matmul-nf4-nn of ${n}×${k}`, () => expectRows(matmulNf4Nn, "dy", "dx", n, k, weights, quantized));
 
-  for (const [round, m] of [[0, 1], [1, 40], [2, 6]]) rows(`4-bit matmuls have the bits of the dequantized weight, round ${round}`, async () => {
-    const quantized = { ...dense, blocksize: 64, nested: 0, nestedOffset: 0, round };
-    const weights = randomWeights(quantized, 4);
-    weights["absmax"].forEach((value, i, all) => { all[i] = value * 10 ** -(i % 8); }); // down to f16's subnormals
-    const w = Float32Array.from(weightsReference(weights, quantized));
-    const x = normals(m * k, 1);
-    const dy = normals(m * n, 4);
-    const nt = await run(device, matmulNt as unknown as Op<never, never>, { x, w }, { ...dense, m });
-    const nt4 = await run(device, matmulNf4Nt as unknown as Op<never, never>, { x, ...weights }, { ...quantized, m });
-    assert.ok(sameBits(nt["y"], nt4["y"]), "nt");
-    const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, accumulate: 0 });
-    const nn4 = await run(device, matmulNf4Nn as unknown as Op<never, never>, { dy, ...weights }, { ...quantized, m });
-    assert.ok(sameBits(nn["y"], nn4["dx"]), "nn");
-  });
+    for (const [round, m] of [[0, 1], [1, 40], [2, 6]]) rows(`4-bit matmuls of ${n}×${k} have the bits of the dequantized weight, round ${round}`, async () => {
+      const quantized = { ...dense, blocksize: 64, nested: 0, nestedOffset: 0, round };
+      const weights = randomWeights(quantized, 4);
+      weights["absmax"].forEach((value, i, all) => { all[i] = value * 10 ** -(i % 8); }); // down to f16's subnormals
+      const w = Float32Array.from(weightsReference(weights, quantized));
+      const x = normals(m * k, 1);
+      const dy = normals(m * n, 4);
+      const nt = await run(device, matmulNt as unknown as Op<never, never>, { x, w }, { ...dense, m });
+      const nt4 = await run(device, matmulNf4Nt as unknown as Op<never, never>, { x, ...weights }, { ...quantized, m });
+      assert.ok(sameBits(nt["y"], nt4["y"]), "nt");
+      const nn = await run(device, matmulNn as unknown as Op<never, never>, { x: dy, w }, { m, n: k, k: n, xStride: n, accumulate: 0 });
+      const nn4 = await run(device, matmulNf4Nn as unknown as Op<never, never>, { dy, ...weights }, { ...quantized, m });
+      assert.ok(sameBits(nn["y"], nn4["dx"]), "nn");
+    });
+  }
 
   rows("attention: a token at a time, or all at once", async () => {
     const [length, heads, kvHeads, headDim] = [61, 3, 1, 20];

@@ -100,3 +100,20 @@ export function rows1(a: usize, aStep: usize, b: usize, bStep: usize, c: usize, 
   }
   store2(c, s0, t0);
 }
+
+/** One row over four panels: enough sums in flight to hide the latency of an addition. */
+export function row1(a: usize, aStep: usize, b: usize, panelBytes: usize, c: usize, k: i32, fresh: bool): void {
+  let s0 = first(c, 0, fresh), t0 = first(c, 16, fresh), s1 = first(c, 32, fresh), t1 = first(c, 48, fresh);
+  let s2 = first(c, 64, fresh), t2 = first(c, 80, fresh), s3 = first(c, 96, fresh), t3 = first(c, 112, fresh);
+  const b1 = panelBytes, b2 = panelBytes * 2, b3 = panelBytes * 3;
+  for (let i = 0; i < k; i++) {
+    const x = v128.load32_splat(a);
+    s0 = madd(x, v128.load(b), s0); t0 = madd(x, v128.load(b, 16), t0);
+    s1 = madd(x, v128.load(b + b1), s1); t1 = madd(x, v128.load(b + b1, 16), t1);
+    s2 = madd(x, v128.load(b + b2), s2); t2 = madd(x, v128.load(b + b2, 16), t2);
+    s3 = madd(x, v128.load(b + b3), s3); t3 = madd(x, v128.load(b + b3, 16), t3);
+    b += 32;
+    a += aStep;
+  }
+  store2(c, s0, t0); store2(c + 32, s1, t1); store2(c + 64, s2, t2); store2(c + 96, s3, t3);
+}

@@ -1,5 +1,7 @@
-import { decodeColumns, decodeTransposed, Weights4 } from "./weights-4bit";
-import { multiplyPanel, packColumns, packTransposed, PANEL_COLUMNS } from "./panel";
+import { decodeColumns, decodeTransposed } from "./panel-4bit";
+import { Weights4 } from "./decode-4bit";
+import { row1 } from "./gemm-rows";
+import { multiplyRows, packPanels, packRows, packTransposed, PANEL_COLUMNS, ROW_GROUP } from "./panel";
 
 /** How the right operand is stored. */
 export const TRANSPOSED = 0; // f32[n, k]
@@ -10,16 +12,22 @@ export const PLAIN_4BIT = 3; // Weights4 of [k, n]
 // A tile of y; the contracts in src/ops/gemm-tiles.ts have the same numbers.
 const TILE_ROWS = 192;
 const TILE_COLUMNS = 64;
-const BLOCK_K = 256; // rows of a panel: 8 KiB, in the first-level cache beside the rows of a
-const FEW_ROWS = 24; // up to here a plain right operand is read where it lies: packing would not pay
-const EDGE_BYTES = 192; // 6 × 8 floats
-const PANEL_BYTES: usize = BLOCK_K * PANEL_COLUMNS * 4;
+const BLOCK_K = 256; // k of the panels packed at once: 64 KiB, in the second-level cache beside the rows of a
+const EDGE_BYTES: usize = 192; // 6 × 8 floats
+const PANEL_BYTES: usize = BLOCK_K * PANEL_COLUMNS * 4 + 64; // not a power of two, or rows of all panels would share a cache set
+const PANELS_BYTES: usize = PANEL_BYTES * (TILE_COLUMNS / PANEL_COLUMNS);
 
-/** Columns of y in one tile: fewer when k is long, so that a tile stays under a millisecond. */
+/** A tile is smaller when k is long: it should take about a millisecond. */
 // @ts-ignore: decorator
 @inline
 function tileColumns(k: i32): i32 {
-  return k <= 2048 ? TILE_COLUMNS : k <= 4096 ? TILE_COLUMNS / 2 : TILE_COLUMNS / 4;
+  return k <= 2048 ? TILE_COLUMNS : TILE_COLUMNS / 2;
+}
+
+// @ts-ignore: decorator
+@inline
+function tileRows(k: i32): i32 {
+  return k <= 4096 ? TILE_ROWS : TILE_ROWS / 2;
 }
 
 /**
@@ -34,55 +42,73 @@ export function gemm(
   m: i32, n: i32, k: i32, accumulate: i32, begin: i32, end: i32, scratch: usize,
 ): void {
   const width = tileColumns(k);
+  const height = tileRows(k);
   const across = (n + width - 1) / width;
   const yRow = <usize>n << 2;
   for (let tile = begin; tile < end; tile++) {
-    const row = (tile / across) * TILE_ROWS;
+    const row = (tile / across) * height;
     const column = (tile % across) * width;
-    const rows = min(TILE_ROWS, m - row);
+    const rows = min(height, m - row);
     const columns = min(width, n - column);
     const to = y + <usize>row * yRow + (<usize>column << 2);
     if (k == 0 && !accumulate) clear(to, yRow, rows, columns);
     for (let k0 = 0; k0 < k; k0 += BLOCK_K) {
       const depth = min(BLOCK_K, k - k0);
-      gemmBlock(
-        kind, x + <usize>row * xRow + <usize>k0 * xStep, xRow, xStep, right, to, yRow,
-        rows, column, columns, n, k, k0, depth, k0 == 0 && !accumulate, scratch,
-      );
+      const left = x + <usize>row * xRow + <usize>k0 * xStep;
+      const fresh = k0 == 0 && !accumulate;
+      fillPanels(kind, right, column, columns, n, k, k0, depth, scratch + EDGE_BYTES);
+      if (xStep == 4) multiplyTile(left, xRow, 4, to, yRow, rows, columns, depth, fresh, scratch);
+      else multiplyPacked(left, xStep, to, yRow, rows, columns, depth, fresh, scratch);
     }
   }
 }
 
-/** One tile over one block of k. */
+/** panels ← `columns` columns of the right operand, k0 … k0 + depth. */
 // @ts-ignore: decorator
 @inline
-function gemmBlock(
-  kind: i32, x: usize, xRow: usize, xStep: usize, right: usize, to: usize, yRow: usize,
-  rows: i32, column: i32, columns: i32, n: i32, k: i32, k0: i32, depth: i32, fresh: bool, scratch: usize,
-): void {
-  const panels = scratch + EDGE_BYTES;
-  const spare = panels + PANEL_BYTES * (TILE_COLUMNS / PANEL_COLUMNS);
-  if (kind == PLAIN_4BIT) decodeColumns(changetype<Weights4>(right), n, k0, depth, column, columns, panels, PANEL_BYTES, spare);
+function fillPanels(kind: i32, right: usize, column: i32, columns: i32, n: i32, k: i32, k0: i32, depth: i32, panels: usize): void {
+  const spare = panels + PANELS_BYTES;
+  if (kind == PLAIN_4BIT) return decodeColumns(changetype<Weights4>(right), n, k0, depth, column, columns, panels, PANEL_BYTES, spare);
+  if (kind == PLAIN) return packPanels(right + (<usize>k0 * <usize>n + <usize>column << 2), <usize>n << 2, columns, depth, panels, PANEL_BYTES);
   for (let j = 0; j < columns; j += PANEL_COLUMNS) {
     const wide = min(PANEL_COLUMNS, columns - j);
-    let panel = panels;
-    let step: usize = PANEL_COLUMNS * 4;
-    if (kind == PLAIN_4BIT) {
-      panel += PANEL_BYTES * <usize>(j / PANEL_COLUMNS);
-    } else if (kind == TRANSPOSED_4BIT) {
-      decodeTransposed(changetype<Weights4>(right), k, column + j, wide, k0, depth, panel, spare);
-    } else if (kind == TRANSPOSED) {
-      packTransposed(right + (<usize>(column + j) * <usize>k + <usize>k0 << 2), <usize>k << 2, wide, depth, panel);
-    } else {
-      const from = right + (<usize>k0 * <usize>n + <usize>(column + j) << 2);
-      if (wide == PANEL_COLUMNS && rows <= FEW_ROWS) {
-        panel = from;
-        step = <usize>n << 2;
-      } else {
-        packColumns(from, <usize>n << 2, wide, depth, panel);
+    if (kind == TRANSPOSED_4BIT) decodeTransposed(changetype<Weights4>(right), k, column + j, wide, k0, depth, panels, spare);
+    else packTransposed(right + (<usize>(column + j) * <usize>k + <usize>k0 << 2), <usize>k << 2, wide, depth, panels);
+    panels += PANEL_BYTES;
+  }
+}
+
+/** All panels for six rows before the next six: y and x are touched once, panels come from the second-level cache. */
+function multiplyTile(x: usize, xRow: usize, xStep: usize, to: usize, yRow: usize, rows: i32, columns: i32, depth: i32, fresh: bool, scratch: usize): void {
+  let left = rows;
+  while (left > 0) {
+    const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    let panel = scratch + EDGE_BYTES;
+    let j = 0;
+    if (group == 1) {
+      for (; j + 4 * PANEL_COLUMNS <= columns; j += 4 * PANEL_COLUMNS) {
+        row1(x, xStep, panel, PANEL_BYTES, to + (<usize>j << 2), depth, fresh);
+        panel += 4 * PANEL_BYTES;
       }
     }
-    multiplyPanel(x, xRow, xStep, panel, step, to + (<usize>j << 2), yRow, rows, wide, depth, fresh, scratch);
+    for (; j < columns; j += PANEL_COLUMNS) {
+      multiplyRows(group, x, xRow, xStep, panel, 32, to + (<usize>j << 2), yRow, min(PANEL_COLUMNS, columns - j), depth, fresh, scratch);
+      panel += PANEL_BYTES;
+    }
+    left -= group;
+    x += <usize>group * xRow;
+    to += <usize>group * yRow;
+  }
+}
+
+/** The same where the k of a row of x lie `xStep` apart: six rows at a time are brought together first. */
+function multiplyPacked(x: usize, xStep: usize, to: usize, yRow: usize, rows: i32, columns: i32, depth: i32, fresh: bool, scratch: usize): void {
+  const packed = scratch + EDGE_BYTES + PANELS_BYTES;
+  const groupBytes = <usize>depth * ROW_GROUP * 4 + 64; // as PANEL_BYTES
+  packRows(x, xStep, rows, depth, packed, groupBytes);
+  for (let row = 0; row < rows; row += ROW_GROUP) {
+    const group = min(ROW_GROUP, rows - row);
+    multiplyTile(packed + <usize>(row / ROW_GROUP) * groupBytes, 4, ROW_GROUP * 4, to + <usize>row * yRow, yRow, group, columns, depth, fresh, scratch);
   }
 }
 

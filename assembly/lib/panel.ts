@@ -1,3 +1,4 @@
+import { transpose4 } from "./simd";
 import { rows1, rows2, rows4, rows6 } from "./gemm-rows";
 
 /** A panel is 8 columns of the right operand as f32[k][8]; zeros beyond the last one, where denormals would be slow. */
@@ -15,24 +16,10 @@ export function packTransposed(from: usize, row: usize, columns: i32, k: i32, pa
   for (let i = 0; i < whole; i += 4) {
     const at = <usize>i << 2;
     const to = panel + (<usize>i << 5);
-    transpose4(v128.load(from + at), v128.load(f1 + at), v128.load(f2 + at), v128.load(f3 + at), to);
-    transpose4(v128.load(f4 + at), v128.load(f5 + at), v128.load(f6 + at), v128.load(f7 + at), to + 16);
+    transpose4(v128.load(from + at), v128.load(f1 + at), v128.load(f2 + at), v128.load(f3 + at), to, 32);
+    transpose4(v128.load(f4 + at), v128.load(f5 + at), v128.load(f6 + at), v128.load(f7 + at), to + 16, 32);
   }
   for (let j = 0; j < PANEL_COLUMNS; j++) transposeTail(from + <usize>j * row, panel + (<usize>j << 2), whole, k);
-}
-
-/** Four vectors become four columns of a panel, 32 bytes apart. */
-// @ts-ignore: decorator
-@inline
-export function transpose4(r0: v128, r1: v128, r2: v128, r3: v128, to: usize): void {
-  const a = i8x16.shuffle(r0, r1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const b = i8x16.shuffle(r0, r1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  const c = i8x16.shuffle(r2, r3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const d = i8x16.shuffle(r2, r3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  v128.store(to, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 32);
-  v128.store(to, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 64);
-  v128.store(to, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 96);
 }
 
 // @ts-ignore: decorator
@@ -60,6 +47,44 @@ export function packColumns(from: usize, row: usize, columns: i32, k: i32, panel
   }
 }
 
+/** The same for panels `panelBytes` apart, row by row of `from`: narrow columns of many rows would miss the cache. */
+export function packPanels(from: usize, row: usize, columns: i32, k: i32, panels: usize, panelBytes: usize): void {
+  const whole = columns & ~(PANEL_COLUMNS - 1);
+  if (whole < columns) packColumns(from + (<usize>whole << 2), row, columns - whole, k, panels + <usize>(whole / PANEL_COLUMNS) * panelBytes);
+  for (let i = 0; i < k; i++) {
+    let to = panels;
+    const end = from + (<usize>whole << 2);
+    for (let at = from; at < end; at += PANEL_COLUMNS * 4) {
+      v128.store(to, v128.load(at));
+      v128.store(to, v128.load(at, 16), 16);
+      to += panelBytes;
+    }
+    from += row;
+    panels += PANEL_COLUMNS * 4;
+  }
+}
+
+/** Rows of the left operand that the widest kernel takes at once. */
+export const ROW_GROUP = 6;
+
+/** packed ← f32[groups][k][6] of `rows` rows whose k lie `step` bytes apart, side by side in each; `groupBytes` apart. */
+export function packRows(from: usize, step: usize, rows: i32, k: i32, packed: usize, groupBytes: usize): void {
+  const whole = rows / ROW_GROUP;
+  const rest = rows % ROW_GROUP;
+  for (let i = 0; i < k; i++) {
+    let a = from, to = packed;
+    for (let g = 0; g < whole; g++) {
+      v128.store(to, v128.load(a));
+      v128.store(to, v128.load(a, 8), 8);
+      a += ROW_GROUP * 4;
+      to += groupBytes;
+    }
+    if (rest) copyFloats(to, a, rest);
+    from += step;
+    packed += ROW_GROUP * 4;
+  }
+}
+
 /**
  * c[rows, columns ≤ 8] (+)= a · panel. Strides are in bytes; `fresh` starts from zero instead of from c.
  * `edge` is room for 6 × 8 floats, used when columns < 8, because the kernels write whole rows of 8.
@@ -71,22 +96,29 @@ export function multiplyPanel(
   let left = rows;
   while (left > 0) {
     const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-    if (columns == PANEL_COLUMNS) {
-      multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, k, fresh);
-    } else {
-      if (!fresh) for (let r = 0; r < group; r++) copyFloats(edge + (<usize>r << 5), c + <usize>r * cRow, columns);
-      multiplyRows(group, a, aRow, aStep, panel, panelStep, edge, 32, k, fresh);
-      for (let r = 0; r < group; r++) copyFloats(c + <usize>r * cRow, edge + (<usize>r << 5), columns);
-    }
+    multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, columns, k, fresh, edge);
     left -= group;
     a += <usize>group * aRow;
     c += <usize>group * cRow;
   }
 }
 
+/** The same for a group of 6, 4, 2 or 1 rows. */
 // @ts-ignore: decorator
 @inline
-function multiplyRows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
+export function multiplyRows(
+  group: i32, a: usize, aRow: usize, aStep: usize, panel: usize, panelStep: usize, c: usize, cRow: usize,
+  columns: i32, k: i32, fresh: bool, edge: usize,
+): void {
+  if (columns == PANEL_COLUMNS) return rows(group, a, aRow, aStep, panel, panelStep, c, cRow, k, fresh);
+  if (!fresh) for (let r = 0; r < group; r++) copyFloats(edge + (<usize>r << 5), c + <usize>r * cRow, columns);
+  rows(group, a, aRow, aStep, panel, panelStep, edge, 32, k, fresh);
+  for (let r = 0; r < group; r++) copyFloats(c + <usize>r * cRow, edge + (<usize>r << 5), columns);
+}
+
+// @ts-ignore: decorator
+@inline
+function rows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
   if (group == 6) rows6(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 4) rows4(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 2) rows2(a, aRow, aStep, b, bStep, c, cRow, k, fresh);

@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { FormatError, ShapeError } from "../errors.ts";
-import { openCheckpoint, type Checkpoint } from "../format/checkpoint.ts";
+import type { Checkpoint } from "../format/checkpoint.ts";
 import { readAdapter } from "../format/peft.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
@@ -10,8 +10,10 @@ import { AdapterParameters, type Lora } from "../nn/lora.ts";
 import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
+import { StopText } from "../text/stop-text.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
+import { openModel } from "./open-model.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
 import type { TokenRow } from "../data/collate.ts";
@@ -52,12 +54,14 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   readonly maxNewTokens?: number;
   /** Token ids that end the answer, beside the model's own. */
   readonly stopTokens?: readonly number[];
+  /** Texts that end the answer; they are not part of it. */
+  readonly stop?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A model ready to generate and to be measured. */
 export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
-  const checkpoint = await openCheckpoint(options.model);
+  const checkpoint = await openModel(options.model);
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
@@ -122,6 +126,7 @@ export class LanguageModel {
     const stops = new Set([...this.tokenizer.eosIds, ...this.config.eosTokenIds, ...(options.stopTokens ?? [])]);
     const sampling = samplingOptions(options);
     const decoder = this.tokenizer.streamDecoder({ skipSpecial: true });
+    const stopText = new StopText(options.stop ?? []);
     const sequence = [...ids];
     let next = ids;
     let finish: GenerationSummary["finish"] = "length";
@@ -135,10 +140,11 @@ export class LanguageModel {
       if (stops.has(id)) { finish = "stop"; break; }
       sequence.push(id);
       next = [id];
-      const piece = decoder.push(id);
+      const piece = stopText.push(decoder.push(id));
       if (piece) yield piece;
+      if (stopText.found) { finish = "stop"; break; }
     }
-    const rest = decoder.end();
+    const rest = stopText.found ? "" : stopText.push(decoder.end()) + stopText.end();
     if (rest) yield rest;
     const tokens = sequence.length - ids.length;
     return { promptTokens: ids.length, tokens, finish, tokensPerSecond: seconds > 0 ? (tokens - 1) / seconds : 0, ids: sequence.slice(ids.length) };

@@ -1,12 +1,13 @@
 import { planSteps, type StepPlan } from "../data/step-plan.ts";
 import { loadDataset, type Dataset } from "../data/dataset.ts";
-import { openCheckpoint, type Checkpoint } from "../format/checkpoint.ts";
+import type { Checkpoint } from "../format/checkpoint.ts";
 import { readAdapter, type AdapterConfig, type AdapterMatrices } from "../format/peft.ts";
 import { BatchPass, type BatchPassOptions } from "../nn/batch-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { LoraModule } from "../nn/lora.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import { openModel } from "./open-model.ts";
 import { quantizationLabel } from "./quantize-while-loading.ts";
 import type { DataFile, TrainCall } from "./train.ts";
 import { trainOptions, type TrainOptions } from "./train-options.ts";
@@ -29,7 +30,16 @@ export interface Prepared {
 /** Reads and checks everything cheap first: a wrong option must not cost the time to load a model. */
 export async function prepare(call: TrainCall): Promise<Prepared> {
   const options = trainOptions(call);
-  const checkpoint = await openCheckpoint(call.model);
+  const checkpoint = await openModel(call.model);
+  try {
+    return await prepareWith(call, options, checkpoint);
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+async function prepareWith(call: TrainCall, options: TrainOptions, checkpoint: Checkpoint): Promise<Prepared> {
   const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
   const dataset = openData(call.data, tokenizer, checkpoint, options);
   const evalSet = call.evalData && openData(call.evalData, tokenizer, checkpoint, options);

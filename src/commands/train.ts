@@ -166,12 +166,13 @@ class TrainingRun {
     const steps = this.#log.at(-1)?.step ?? 0;
     let evalLoss: number | undefined;
     if (!interrupted) {
+      // Saved first: whoever interrupts the measurement must not lose the training.
+      await this.#call.output.saveResult(await resultFiles(this.#prepared.adapter, this.#parameters, this.#state(plan.totalSteps)));
+      this.#call.onProgress?.({ phase: "saved", path: this.#call.output.name });
       if (evalSet) {
         const progress = (done: number, total: number): void => this.#call.onProgress?.({ phase: "evaluate", done, total });
         evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
       }
-      await this.#call.output.saveResult(await resultFiles(this.#prepared.adapter, this.#parameters, this.#state(plan.totalSteps)));
-      this.#call.onProgress?.({ phase: "saved", path: this.#call.output.name });
     }
     return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, interrupted };
   }

@@ -76,15 +76,15 @@ export class Linear {
     if (!lora) return;
     this.#backwardU(device, lora, dy, rows, out, scratch);
     if (position && lora.dropout && scratch.dropped) {
-      device.run(matmulNn, { x: scratch.u, w: lora.a, y: scratch.dropped }, { m: rows, n: width, k: lora.r, accumulate: 0 });
+      device.run(matmulNn, { x: scratch.u, w: lora.a, y: scratch.dropped }, { m: rows, n: width, k: lora.r, xStride: lora.r, accumulate: 0 });
       device.run(dropout, { x: scratch.dropped, y: dx }, { ...this.#mask(lora, rows, position), accumulate: 1 });
     } else {
-      device.run(matmulNn, { x: scratch.u, w: lora.a, y: dx }, { m: rows, n: width, k: lora.r, accumulate: 1 });
+      device.run(matmulNn, { x: scratch.u, w: lora.a, y: dx }, { m: rows, n: width, k: lora.r, xStride: lora.r, accumulate: 1 });
     }
   }
 
   #backwardU(device: Device, lora: Lora, dy: Tensor, rows: number, out: number, scratch: LinearScratch): void {
-    device.run(matmulNn, { x: dy, w: lora.b, y: scratch.u }, { m: rows, n: lora.r, k: out, accumulate: 0 });
+    device.run(matmulNn, { x: dy, w: lora.b, y: scratch.u }, { m: rows, n: lora.r, k: out, xStride: out, accumulate: 0 });
     if (lora.scaling !== 1) device.run(scale, { y: scratch.u }, { n: rows * lora.r, alpha: lora.scaling });
   }
 

@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt } from "../ops/index.ts";
-import type { Tensor } from "../tensor.ts";
+import { viewTensor, type Tensor } from "../tensor.ts";
 
 /** A frozen matrix [out, in] in float32. */
 export interface DenseWeight {
@@ -29,6 +29,9 @@ export interface QuantizedWeight {
 
 export type Weight = DenseWeight | QuantizedWeight;
 
+/** Outputs of a dense matrix that its gradient goes through at once. */
+const PIECE = 2048;
+
 /** y[m, out] = x[m, in] · Wᵀ */
 export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m: number): void {
   const sizes = { m, n: weight.out, k: weight.in, accumulate: 0 };
@@ -38,11 +41,16 @@ export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m
 
 /** dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. */
 export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
-  const add = accumulate ? 1 : 0;
-  if (weight.kind === "dense") {
-    device.run(matmulNn, { x: dy, w: weight.values, y: dx }, { m, n: weight.in, k: weight.out, accumulate: add });
-  } else {
-    device.run(matmulNf4Nn, { dy, ...constants(weight), dx }, { m, n: weight.out, k: weight.in, accumulate: add, ...scalars(weight) });
+  if (weight.kind === "dense") multiplyBackwardDense(device, weight, dy, dx, m, accumulate);
+  else device.run(matmulNf4Nn, { dy, ...constants(weight), dx }, { m, n: weight.out, k: weight.in, accumulate: accumulate ? 1 : 0, ...scalars(weight) });
+}
+
+/** In pieces, or the gradient through a head would be a few very long tiles that read W in narrow columns. */
+function multiplyBackwardDense(device: Device, { values, out, in: n }: DenseWeight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
+  for (let from = 0; from < out; from += PIECE) {
+    const k = Math.min(PIECE, out - from);
+    const operands = { x: viewTensor(dy, [(m - 1) * out + k], from), w: viewTensor(values, [k, n], from * n), y: dx };
+    device.run(matmulNn, operands, { m, n, k, xStride: out, accumulate: accumulate || from > 0 ? 1 : 0 });
   }
 }
 

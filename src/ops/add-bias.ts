@@ -1,4 +1,6 @@
+import code from "../../gpu/add-bias.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y[row] += bias, for every row. */
 export const addBias = defineOp({
@@ -14,5 +16,6 @@ export const addBias = defineOp({
   tiles: ({ rows }) => Math.ceil(rows / 64),
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n + 4 * n, flops: rows * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ rows, n }) => rows * n) },
 });

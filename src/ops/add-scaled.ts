@@ -1,4 +1,6 @@
+import code from "../../gpu/add-scaled.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y += alpha · x */
 export const addScaled = defineOp({
@@ -14,5 +16,6 @@ export const addScaled = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 12 * n, flops: 2 * n }),
   agreement: { relative: 1.2e-7, absolute: 1e-30 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n) },
 });

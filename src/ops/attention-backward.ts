@@ -1,6 +1,8 @@
+import code from "../../gpu/attention-backward.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
 import { checkHeads, seen } from "./attention.ts";
+import { EXP, GRID } from "./gpu-lib.ts";
 
 // A tile gives dq of 24 queries, or dk and dv of 32 keys; assembly/attention-backward.ts has the same numbers.
 const QUERIES = 24;
@@ -50,5 +52,14 @@ export const attentionBackward = defineOp({
     flops: 14 * p.headDim * seen(p),
   }),
   agreement: { relative: 2.5e-6, absolute: 1e-7 }, // measured 7.3e-7 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: {
+    code,
+    passes: [
+      { entry: "deltas", lib: [GRID, EXP], operands: ["y", "dy"], scratch: true, workgroups: (p) => Math.ceil((p.batch * p.heads * p.queryLength) / 64) },
+      { entry: "query_gradients", lib: [GRID, EXP], operands: ["q", "k", "v", "dy", "lse", "dq"], scratch: true, workgroups: (p) => p.batch * p.heads * Math.ceil(p.queryLength / 8) },
+      { entry: "key_gradients", lib: [GRID, EXP], operands: ["q", "k", "v", "dy", "lse", "dk", "dv"], scratch: true, workgroups: (p) => p.batch * p.kvHeads * Math.ceil(p.keyLength / 8) },
+    ],
+    scratch: (p) => 4 * p.batch * p.heads * p.queryLength,
+  },
 });

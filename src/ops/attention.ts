@@ -1,5 +1,7 @@
+import code from "../../gpu/attention.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp, type Params } from "../op.ts";
+import { EXP, GRID } from "./gpu-lib.ts";
 
 const QUERIES = 24; // of one tile, × the query heads of one key head; assembly/attention.ts has the same numbers
 const BLOCK_KEYS = 512;
@@ -45,7 +47,8 @@ export const attention = defineOp({
     flops: 4 * p.headDim * seen(p),
   }),
   agreement: { relative: 2.5e-6, absolute: 1e-8 }, // measured 8.6e-7 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: [{ entry: "main", lib: [GRID, EXP], workgroups: ({ batch, heads, queryLength }) => batch * heads * Math.ceil(queryLength / 8) }] },
 });
 
 /** Pairs of a query and a key that it sees, over all heads. */

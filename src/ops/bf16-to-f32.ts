@@ -1,4 +1,6 @@
+import code from "../../gpu/bf16-to-f32.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /**
  * y = x, exactly: the 16 bits become the upper half of an f32. n = 0 does nothing.
@@ -14,5 +16,6 @@ export const bf16ToF32 = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 6 * n, flops: 0 }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => Math.ceil(n / 2)) },
 });

@@ -1,4 +1,6 @@
+import code from "../../gpu/clip-scale.wgsl";
 import { defineOp } from "../op.ts";
+import { rowwise } from "./gpu-lib.ts";
 
 /**
  * clip = {norm, factor}: norm = √(Σ partials) in f64, factor = maxNorm > 0 ? min(1, maxNorm / (norm + 1e-6)) : 1.
@@ -17,5 +19,6 @@ export const clipScale = defineOp({
   tiles: () => 1,
   cost: ({ count }) => ({ bytes: 4 * count + 8, flops: count }),
   agreement: { relative: 2.4e-7, absolute: 0 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: rowwise(() => 1) },
 });

@@ -1,4 +1,6 @@
+import code from "../../gpu/copy.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y = x */
 export const copy = defineOp({
@@ -13,5 +15,6 @@ export const copy = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 8 * n, flops: 0 }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n) },
 });

@@ -1,4 +1,6 @@
+import code from "../../gpu/cross-entropy.wgsl";
 import { defineOp } from "../op.ts";
+import { EXP, rowwise } from "./gpu-lib.ts";
 
 /**
  * loss[row] = lse − z[target], lse = max + ln Σ e^(z − max): one loss a row, unscaled, 0 where the target is −100 (or
@@ -24,5 +26,6 @@ export const crossEntropy = defineOp({
   tiles: ({ rows }) => rows,
   cost: ({ rows, vocab, backward }) => ({ bytes: 4 * rows * vocab * (backward ? 2 : 1), flops: 20 * rows * vocab }),
   agreement: { relative: 3e-7, absolute: 1e-8 }, // measured 9.7e-8 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: rowwise(({ rows }) => rows, EXP) },
 });

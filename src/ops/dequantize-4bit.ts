@@ -34,6 +34,7 @@ export const dequantize4bit = defineOp({
     if (absmax.dtype !== want) throw new ShapeError("dequantize-4bit", `dtype of absmax (${absmax.label}) with nested = ${nested}`, { expected: want, got: absmax.dtype });
   },
   tiles: ({ n }) => Math.ceil(n / 65536),
+  scratch: () => 128,
   cost: ({ n, blocksize, nested }) => ({ bytes: 4.5 * n + (nested ? 1 : 4) * Math.ceil(n / blocksize), flops: n }),
   agreement: "bits",
   devices: ["wasm"],

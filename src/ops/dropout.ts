@@ -1,5 +1,7 @@
+import code from "../../gpu/dropout.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
+import { GRID, PHILOX } from "./gpu-lib.ts";
 
 /**
  * y = x ∘ mask / (1 − probability), added to y when `accumulate` (which is how the gradient joins others).
@@ -31,8 +33,9 @@ export const dropout = defineOp({
     if (!rowsPerSequence) throw new ShapeError("dropout", "rowsPerSequence", { expected: "at least 1", got: rowsPerSequence });
   },
   tiles: ({ rows }) => Math.ceil(rows / 16),
-  scratch: () => 16,
+  scratch: () => 64,
   cost: ({ rows, n, accumulate }) => ({ bytes: (8 + (accumulate ? 4 : 0)) * rows * n, flops: 2 * rows * n }),
   agreement: { relative: 1.2e-7, absolute: 0 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: [{ entry: "main", lib: [GRID, PHILOX], workgroups: ({ rows, n, rowsPerSequence }) => Math.ceil((Math.ceil(rows / rowsPerSequence) * Math.ceil((rowsPerSequence * n) / 4)) / 256) }] },
 });

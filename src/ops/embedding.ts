@@ -1,4 +1,6 @@
+import code from "../../gpu/embedding.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y[row] = table[ids[row]]. Ids lie in [0, vocab): whoever writes them sees to it. */
 export const embedding = defineOp({
@@ -16,5 +18,6 @@ export const embedding = defineOp({
   tiles: ({ rows }) => Math.ceil(rows / 64),
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: 0 }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ rows, n }) => rows * n) },
 });

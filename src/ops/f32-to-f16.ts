@@ -1,4 +1,6 @@
+import code from "../../gpu/f32-to-f16.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise, HALF } from "./gpu-lib.ts";
 
 /**
  * y = nearest f16 of x, ties to even; from 65520 on ±infinity; NaN becomes the quiet NaN of its sign. n = 0 does nothing.
@@ -14,5 +16,6 @@ export const f32ToF16 = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 6 * n, flops: 0 }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => Math.ceil(n / 2), HALF) },
 });

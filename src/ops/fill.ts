@@ -1,4 +1,6 @@
+import code from "../../gpu/fill.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y = value, everywhere */
 export const fill = defineOp({
@@ -13,5 +15,6 @@ export const fill = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 4 * n, flops: 0 }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n) },
 });

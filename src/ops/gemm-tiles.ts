@@ -2,18 +2,22 @@
 const ROWS = 192;
 const BLOCK_K = 256;
 
-/** Columns of y in one tile: fewer when k is long, so that a tile stays under a millisecond. */
+/** A tile is smaller when k is long: it should take about a millisecond. */
 function columns(k: number): number {
-  return k <= 2048 ? 64 : k <= 4096 ? 32 : 16;
+  return k <= 2048 ? 64 : 32;
+}
+
+function rows(k: number): number {
+  return k <= 4096 ? ROWS : ROWS / 2;
 }
 
 /** Tiles of y[m, n], each accumulated over k. */
 export function gemmTiles(m: number, n: number, k: number): number {
-  return Math.ceil(m / ROWS) * Math.ceil(n / columns(k));
+  return Math.ceil(m / rows(k)) * Math.ceil(n / columns(k));
 }
 
-/** Bytes: description of the weights, 6 × 8 floats for edges, 8 packed panels of BLOCK_K × 8, 8 rows of BLOCK_K. */
-export const GEMM_SCRATCH = 64 + 192 + 8 * BLOCK_K * 8 * 4 + 8 * BLOCK_K * 4;
+/** Bytes: description of the weights, 6 × 8 floats for edges, 8 padded panels of BLOCK_K × 8, padded groups of 6 rows × BLOCK_K. */
+export const GEMM_SCRATCH = 128 + 192 + 8 * (BLOCK_K * 8 * 4 + 64) + ROWS * BLOCK_K * 4 + (ROWS / 6) * 64;
 
 /** Multiply-adds count twice; every f32 operand is read or written once, y once more when it is added to. */
 export function gemmCost(m: number, n: number, k: number, accumulate: number, weightBytes: number): { bytes: number; flops: number } {

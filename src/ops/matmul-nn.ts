@@ -1,5 +1,7 @@
+import code from "../../gpu/matmul-nn.wgsl";
 import { defineOp } from "../op.ts";
 import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
+import { DENSE_B, gemmPasses } from "./gpu-lib.ts";
 
 /**
  * y = x · w, added to y when `accumulate`: y[i, j] (+)= Σ_k x[i, k] · w[k, j].
@@ -10,7 +12,7 @@ import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.
 export const matmulNn = defineOp({
   name: "matmul-nn",
   operands: [
-    { name: "x", dtype: "f32", access: "in", shape: ({ m, k }) => [m, k] },
+    { name: "x", dtype: "f32", access: "in", shape: ({ m, k, xStride }) => [m ? (m - 1) * xStride + k : 0] },
     { name: "w", dtype: "f32", access: "in", shape: ({ n, k }) => [k, n] },
     { name: "y", dtype: "f32", access: "inout", shape: ({ m, n }) => [m, n] },
   ],
@@ -18,11 +20,13 @@ export const matmulNn = defineOp({
     { name: "m", type: "u32" },
     { name: "n", type: "u32" },
     { name: "k", type: "u32" },
+    { name: "xStride", type: "u32" },
     { name: "accumulate", type: "u32" },
   ],
   tiles: ({ m, n, k }) => gemmTiles(m, n, k),
   scratch: () => GEMM_SCRATCH,
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: gemmPasses(({ m }) => m, ({ n }) => n, DENSE_B) },
 });

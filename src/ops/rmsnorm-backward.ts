@@ -1,4 +1,6 @@
+import code from "../../gpu/rmsnorm-backward.wgsl";
 import { defineOp } from "../op.ts";
+import { rowwise } from "./gpu-lib.ts";
 
 /**
  * Gradient of `rmsnorm` with respect to x, added to dx when `accumulate`; the weight is frozen.
@@ -25,5 +27,6 @@ export const rmsnormBackward = defineOp({
   tiles: ({ rows }) => Math.ceil(rows / 32),
   cost: ({ rows, n, accumulate }) => ({ bytes: (12 + (accumulate ? 4 : 0)) * rows * n, flops: 8 * rows * n }),
   agreement: { relative: 1e-6, absolute: 1e-7 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: rowwise(({ rows }) => rows) },
 });

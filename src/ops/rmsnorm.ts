@@ -1,4 +1,6 @@
+import code from "../../gpu/rmsnorm.wgsl";
 import { defineOp } from "../op.ts";
+import { rowwise } from "./gpu-lib.ts";
 
 /**
  * y = x · rstd · weight, rstd = 1 / √(mean(x²) + eps), row by row.
@@ -23,5 +25,6 @@ export const rmsnorm = defineOp({
   tiles: ({ rows }) => Math.ceil(rows / 32),
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n + 4 * n, flops: 4 * rows * n }),
   agreement: { relative: 2e-6, absolute: 1e-7 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: rowwise(({ rows }) => rows) },
 });

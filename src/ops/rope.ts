@@ -1,5 +1,7 @@
+import code from "../../gpu/rope.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /**
  * Rotary position embedding, in place, half-split as in Transformers. With c, s the rows of the tables at the position
@@ -31,5 +33,6 @@ export const rope = defineOp({
   tiles: ({ rows }) => Math.ceil(rows / 32),
   cost: ({ rows, heads, headDim }) => ({ bytes: 4 * rows * headDim * (2 * heads + 1), flops: 3 * rows * heads * headDim }),
   agreement: { relative: 2.5e-7, absolute: 1e-8 }, // measured 6.9e-8 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ rows, heads, headDim }) => (rows * heads * headDim) / 2) },
 });

@@ -1,4 +1,6 @@
+import code from "../../gpu/scale.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise } from "./gpu-lib.ts";
 
 /** y ·= alpha */
 export const scale = defineOp({
@@ -13,5 +15,6 @@ export const scale = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n }) => ({ bytes: 8 * n, flops: n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n) },
 });

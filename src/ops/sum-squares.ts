@@ -1,4 +1,6 @@
+import code from "../../gpu/sum-squares.wgsl";
 import { defineOp } from "../op.ts";
+import { rowwise } from "./gpu-lib.ts";
 
 /** Elements whose squares make one partial sum. */
 export const ELEMENTS_PER_PARTIAL = 65536;
@@ -14,5 +16,6 @@ export const sumSquares = defineOp({
   tiles: ({ n }) => Math.ceil(n / ELEMENTS_PER_PARTIAL),
   cost: ({ n }) => ({ bytes: 4 * n, flops: 2 * n }),
   agreement: { relative: 1.2e-7, absolute: 0 },
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: rowwise(({ n }) => Math.ceil(n / ELEMENTS_PER_PARTIAL)) },
 });

@@ -1,4 +1,6 @@
+import code from "../../gpu/swiglu-backward.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise, EXP } from "./gpu-lib.ts";
 
 /**
  * Gradients of `swiglu` in place of its inputs, and its output again (which the forward pass did not keep):
@@ -17,5 +19,6 @@ export const swigluBackward = defineOp({
   tiles: ({ n }) => Math.ceil(n / 16384),
   cost: ({ n }) => ({ bytes: 24 * n, flops: 26 * n }),
   agreement: { relative: 1e-6, absolute: 1e-8 }, // measured 3.2e-7 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n, EXP) },
 });

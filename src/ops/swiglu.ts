@@ -1,4 +1,6 @@
+import code from "../../gpu/swiglu.wgsl";
 import { defineOp } from "../op.ts";
+import { elementwise, EXP } from "./gpu-lib.ts";
 
 /**
  * y = gate · σ(gate) · up, σ(x) = 1 / (1 + e^−x); e^x by a polynomial, relative error below 1.5e-7 (assembly/lib/exp.ts).
@@ -15,5 +17,6 @@ export const swiglu = defineOp({
   tiles: ({ n }) => Math.ceil(n / 16384),
   cost: ({ n }) => ({ bytes: 12 * n, flops: 20 * n }),
   agreement: { relative: 4e-7, absolute: 1e-8 }, // measured 1.1e-7 of the largest value; a factor of 3
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n, EXP) },
 });

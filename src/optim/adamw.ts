@@ -1,6 +1,7 @@
 import type { Device } from "../device.ts";
 import type { AdapterParameters } from "../nn/lora.ts";
 import { adamw, clipScale, fill, sumSquares } from "../ops/index.ts";
+import { ELEMENTS_PER_PARTIAL } from "../ops/sum-squares.ts";
 import type { Tensor } from "../tensor.ts";
 
 export interface AdamWOptions {
@@ -14,14 +15,12 @@ export interface AdamWOptions {
 
 export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1 };
 
-const PARTIAL = 65536; // elements of one partial sum: `sum-squares` has the same number
-
 /** AdamW over the flat buffers of an adapter, gradients clipped by their global norm on the device. */
 export class AdamW {
   readonly #device: Device;
   readonly #parameters: AdapterParameters;
   readonly #options: AdamWOptions;
-  readonly #partials: Tensor; // f32[ceil(n / PARTIAL)]
+  readonly #partials: Tensor; // f32[partial sums]
   /** f32[2]: the gradient's norm before clipping, and the factor that clips it. */
   readonly clip: Tensor;
 
@@ -29,7 +28,7 @@ export class AdamW {
     this.#device = device;
     this.#parameters = parameters;
     this.#options = options;
-    this.#partials = device.allocate("f32", [Math.ceil(parameters.length / PARTIAL)], "norm partials");
+    this.#partials = device.allocate("f32", [Math.ceil(parameters.length / ELEMENTS_PER_PARTIAL)], "norm partials");
     this.clip = device.allocate("f32", [2], "clip");
   }
 
@@ -44,7 +43,7 @@ export class AdamW {
     this.#device.run(sumSquares, { x: grad!, partials: this.#partials }, { n });
     this.#device.run(clipScale, { partials: this.#partials, clip: this.clip }, { count: this.#partials.shape[0], maxNorm });
     this.#device.run(adamw, { clip: this.clip, grad: grad!, param, expAvg: expAvg!, expAvgSq: expAvgSq! }, {
-      n, learningRate, beta1, beta2, eps, weightDecay, correction1: 1 - beta1 ** t, correction2: 1 - beta2 ** t,
+      n, learningRate, oneMinusBeta1: 1 - beta1, beta2, oneMinusBeta2: 1 - beta2, eps, weightDecay, correction1: 1 - beta1 ** t, correction2: 1 - beta2 ** t,
     });
   }
 

@@ -1,0 +1,19 @@
+import type { Command } from "./command.ts";
+
+interface Entry {
+  readonly summary: string;
+  /** Loaded when it is called, so that `--version` and `--help` are quick. */
+  readonly load: () => Promise<{ readonly command: Command }>;
+}
+
+export const COMMANDS = {
+  demo: { summary: "quantize, train and generate with the small model inside the package", load: () => import("./demo.ts") },
+  quantize: { summary: "write a model in 4 bits (NF4 or FP4)", load: () => import("./quantize.ts") },
+  train: { summary: "fine-tune a LoRA adapter over a frozen 4-bit model", load: () => import("./train.ts") },
+  eval: { summary: "measure loss and perplexity on a text", load: () => import("./eval.ts") },
+  generate: { summary: "continue a text, or answer a message", load: () => import("./generate.ts") },
+} as const satisfies Record<string, Entry>;
+
+export function isCommand(name: string): name is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, name);
+}

@@ -1,0 +1,65 @@
+import type { StepEvent, TrainProgress } from "../commands/train.ts";
+import type { TrainOptions } from "../commands/train-options.ts";
+import { bytesText, countText, plural, shortNumber } from "./format.ts";
+import type { Output } from "./output.ts";
+import type { Progress } from "./progress.ts";
+import { peakMemory } from "./session.ts";
+
+export interface RunFacts {
+  readonly model: string;
+  readonly data: string;
+  readonly options: TrainOptions;
+  readonly device: string;
+  readonly resumedAt: number;
+}
+
+/** What a training run tells while it goes: a header, a progress line, a JSON object for every step. */
+export class TrainReport {
+  readonly #output: Output;
+  readonly #facts: RunFacts;
+  #bar: Progress | undefined;
+  #phase: string | undefined;
+  firstLoss: number | undefined;
+
+  constructor(output: Output, facts: RunFacts) {
+    this.#output = output;
+    this.#facts = facts;
+  }
+
+  step(event: StepEvent): void {
+    this.firstLoss ??= event.loss;
+    const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond } = event;
+    this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond });
+    this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`], this.#facts.resumedAt);
+  }
+
+  progress(event: TrainProgress): void {
+    if (event.phase === "load") this.#barFor("load", "bytes").update(event.done, event.total);
+    else if (event.phase === "evaluate") this.#barFor("evaluate", "row").update(event.done, event.total);
+    else if (event.phase === "ready") this.#header(event);
+    else if (event.path.includes("checkpoint-")) this.#output.note(`saved ${event.path}`);
+  }
+
+  #barFor(phase: string, unit: "step" | "bytes" | "row"): Progress {
+    if (this.#phase !== phase) this.#bar = this.#output.progress(phase.padEnd(5), unit);
+    this.#phase = phase;
+    return this.#bar!;
+  }
+
+  #header(ready: Extract<TrainProgress, { phase: "ready" }>): void {
+    const { model, data, options: o, device, resumedAt } = this.#facts;
+    this.#output.endProgress();
+    this.#phase = undefined;
+    const cut = ready.truncated ? `; ${plural(ready.truncated, "row")} cut there` : "";
+    const left = ready.leftOver ? `; the last ${plural(ready.leftOver, "token")} fill no window` : "";
+    this.#output.facts([
+      ["model", model],
+      ["base", `quantization: ${ready.quantization}`],
+      ["adapter", `${plural(ready.trainable, "trainable parameter")} on ${plural(ready.modules, "linear")}`],
+      ["data", `${data}: ${plural(ready.rows, "row")} of at most ${o.maxLength} tokens${cut}${left}`],
+      ["run", `${plural(ready.steps, "step")} of ${o.gradientAccumulationSteps} × ${plural(o.perDeviceTrainBatchSize, "row")}, learning rate ${shortNumber(o.learningRate)} (${o.lrSchedulerType}), seed ${o.seed}${resumedAt ? `; going on after step ${resumedAt}` : ""}`],
+      ["device", `${device}; activations ${ready.recompute ? "recomputed to save memory" : "kept"}`],
+    ]);
+    this.#barFor("train", "step"); // its clock starts with the first step, not after it
+  }
+}

@@ -1,0 +1,40 @@
+import { ShapeError } from "../errors.ts";
+import { CHOICES, optionOf, type Flag, type Kind } from "./options.ts";
+
+type Reader = (text: string, fail: (expected: string) => never) => unknown;
+
+const list = (text: string): string[] => text.split(",").map((part) => part.trim()).filter(Boolean);
+
+const number: Reader = (text, fail) => {
+  const value = Number(text);
+  return text.trim() === "" || !Number.isFinite(value) ? fail("a number") : value;
+};
+
+const integer: Reader = (text, fail) => (/^[+-]?\d+$/.test(text.trim()) ? Number(text) : fail("a whole number"));
+
+const READERS: Partial<Record<Kind, Reader>> = {
+  number,
+  integer,
+  tristate: (text) => (text === "auto" ? "auto" : text === "true"),
+  threads: (text, fail) => (text === "auto" ? "auto" : /^[1-9]\d*$/.test(text) ? Number(text) : fail("a whole number of at least 1, or auto")),
+  names: list,
+  integers: (text, fail) => list(text).map((part) => (/^\d+$/.test(part) ? Number(part) : fail("whole numbers with commas between, such as 0,1,5"))),
+  pairs: (text, fail) => Object.fromEntries(list(text).map((part) => {
+    const at = part.lastIndexOf("=");
+    const value = Number(part.slice(at + 1));
+    return at < 1 || part.slice(at + 1) === "" || !Number.isFinite(value) ? fail("NAME=NUMBER with commas between, such as up_proj=8,down_proj=4") : [part.slice(0, at), value];
+  })),
+  // Names and commas only: a list of suffixes. Anything else is for the regular expression engine.
+  targets: (text) => (text === "all-linear" || !/^[\w.,\s]+$/.test(text) ? text : list(text)),
+};
+
+/** @throws ShapeError naming the flag. */
+export function readValue(command: string, flag: Flag, text: string): unknown {
+  const { kind } = optionOf(flag);
+  const fail = (expected: string): never => {
+    throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
+  };
+  const choices = CHOICES[kind];
+  if (choices && !choices.includes(text)) fail(choices.join(", "));
+  return READERS[kind]?.(text, fail) ?? text;
+}

@@ -1,0 +1,27 @@
+/** NibbleLM for any runtime: no file system, no process. `nibblelm/node` adds paths and threads. */
+export { quantizeTensor, type QuantizeTensorOptions } from "./quant/quantize-tensor.ts";
+export { dequantizeTensor, type DequantizeTensorOptions } from "./quant/dequantize-tensor.ts";
+export { storageBytesOf, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quant/quantized-tensor.ts";
+
+export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
+export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
+export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
+export type { Evaluation } from "./commands/evaluate.ts";
+export { loadModel, type AdapterUse, type GenerateOptions, type GenerationSummary, type LanguageModel, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
+
+export { createDevice, type DeviceOptions } from "./create-device.ts";
+export { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
+export { pickBuild, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
+export type { Device, DeviceMemory } from "./device.ts";
+
+export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export type { ChatMessage } from "./text/chat.ts";
+export type { SamplingOptions } from "./text/sampling.ts";
+export type { ModelConfig } from "./format/checkpoint.ts";
+
+export { memoryFolder, MemorySink } from "./io/memory.ts";
+export type { ByteSink, ByteSource, SinkFolder, SourceFolder } from "./io/types.ts";
+export type { RunFolder } from "./io/run-folder.ts";
+
+export { DeviceError, FormatError, KernelError, MemoryError, NibbleError, ShapeError } from "./errors.ts";

@@ -1,0 +1,122 @@
+/** NibbleLM for Node, Deno and Bun: all of `nibblelm`, with paths where the library takes folders, and threads. */
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
+import type { Evaluation } from "./commands/evaluate.ts";
+import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
+import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
+import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
+import type { Device } from "./device.ts";
+import { openSource } from "./io/node.ts";
+import { systemError } from "./io/node-errors.ts";
+import { openRunFolder } from "./io/node-run-folder.ts";
+import type { RunFolder } from "./io/run-folder.ts";
+import type { SourceFolder } from "./io/types.ts";
+import { nodeWorkers } from "./io/workers-node.ts";
+
+export * from "./index.ts";
+export { createSink, openSource, type SinkOptions } from "./io/node.ts";
+export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
+export { nodeWorkers } from "./io/workers-node.ts";
+
+export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads"> {
+  /** Default 1; `auto`: as many as this process may use. */
+  readonly threads?: number | "auto";
+}
+
+const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
+
+/** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
+export async function createDevice({ threads = 1, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+  const common = { workers: nodeWorkers, ...options, threads: threads === "auto" ? availableParallelism() : threads };
+  if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
+  const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);
+  const gpu = navigatorGpu() ?? (await dawnGpu());
+  const device = await createDeviceAnywhere({ ...common, gpu });
+  owners.set(device, gpu);
+  return device;
+}
+
+/** A folder, a `.gguf` file or `demo`, the small model inside the package. */
+export type ModelPath = string | SourceFolder;
+
+type WithPaths<T extends { readonly model: SourceFolder; readonly device: Device }, Data extends string = never> =
+  Omit<T, "model" | "device" | "adapter" | Data> & {
+    readonly model: ModelPath;
+    /** Default: one of one thread, which ends with the call. */
+    readonly device?: Device;
+  };
+
+export interface NodeTrainCall extends WithPaths<TrainCall, "data" | "evalData" | "output" | "initAdapter" | "resume"> {
+  /** Path of a `.txt` or `.jsonl` file. */
+  readonly data: string | DataFile;
+  readonly evalData?: string | DataFile;
+  /** Path of a new or empty folder. */
+  readonly output: string | RunFolder;
+  /** Write into an output folder that holds something already; `resume` implies it. */
+  readonly force?: boolean;
+  readonly initAdapter?: string | SourceFolder;
+  readonly resume?: string | SourceFolder;
+}
+
+export interface NodeEvaluateOptions extends WithPaths<EvaluateOptions, "data"> {
+  readonly adapter?: string | SourceFolder;
+  /** Path of a `.txt` or `.jsonl` file. */
+  readonly data: string | DataFile;
+}
+
+export type NodeLoadModelOptions = WithPaths<LoadModelOptions>;
+
+/** @see train of `nibblelm` */
+export async function train({ force = false, ...call }: NodeTrainCall): Promise<TrainResult> {
+  const { data, evalData, output, initAdapter, resume } = call;
+  const folders = { model: await openModel(call.model), initAdapter: initAdapter && (await openFolder(initAdapter)), resume: resume && (await openFolder(resume)) };
+  const files = { data: await openData(data), evalData: evalData && (await openData(evalData)) };
+  const runFolder = typeof output === "string" ? await openRunFolder(output, { existing: force || resume !== undefined }) : output;
+  return withDevice(call.device, (device) => trainAnywhere({ ...call, ...folders, ...files, output: runFolder, device } as TrainCall));
+}
+
+/** @see evaluate of `nibblelm` */
+export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation> {
+  const { adapter } = options;
+  const parts = { model: await openModel(options.model), adapter: adapter && (await openFolder(adapter)), data: await openData(options.data) };
+  return withDevice(options.device, (device) => evaluateAnywhere({ ...options, ...parts, device } as EvaluateOptions));
+}
+
+/** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
+export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
+  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+}
+
+async function withDevice<T>(given: Device | undefined, work: (device: Device) => Promise<T>): Promise<T> {
+  const device = given ?? (await createDevice());
+  try {
+    return await work(device);
+  } finally {
+    if (!given) await device.dispose();
+  }
+}
+
+// This file, as source and as bundle, is one folder below the package's root.
+const DEMO_FOLDER = new URL("../src/demo/", import.meta.url);
+
+async function openModel(model: ModelPath): Promise<SourceFolder> {
+  if (model !== "demo") return openFolder(model);
+  const folder = await openSource(fileURLToPath(DEMO_FOLDER));
+  return { name: "demo", list: () => folder.list(), has: (file) => folder.has(file), open: (file) => folder.open(file), readText: (file) => folder.readText(file) };
+}
+
+async function openFolder(folder: string | SourceFolder): Promise<SourceFolder> {
+  return typeof folder === "string" ? openSource(folder) : folder;
+}
+
+async function openData(data: string | DataFile): Promise<DataFile> {
+  if (typeof data !== "string") return data;
+  try {
+    return { name: basename(data), bytes: await readFile(data) };
+  } catch (cause) {
+    throw systemError(data, cause);
+  }
+}

@@ -1,0 +1,161 @@
+import type { Device, DeviceMemory } from "../device.ts";
+import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
+import { ShapeError, type DeviceError } from "../errors.ts";
+import { checkOp, type Op, type Operands, type Params } from "../op.ts";
+import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
+import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
+import { Commands, type Binding } from "./commands.ts";
+import { Faults } from "./faults.ts";
+import { GpuMemory, type GpuBuffer } from "./memory.ts";
+import { Pipelines, type Pipeline } from "./pipelines.ts";
+import { Readback } from "./readback.ts";
+import { Staging } from "./staging.ts";
+import { writeBytes } from "./write.ts";
+
+const PARAM_BYTES = 128; // 32 scalars
+
+export interface WebGpuDeviceOptions extends GpuOptions {
+  /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
+  readonly ops?: readonly Op[];
+}
+
+/** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
+export class WebGpuDevice implements Device {
+  readonly kind = "webgpu";
+  readonly build = "f32";
+  readonly adapter: AdapterFacts;
+  /** Resolves when the driver takes the device away; every call then throws this error. */
+  readonly lost: Promise<DeviceError>;
+  readonly #gpu: GPUDevice;
+  readonly #faults: Faults;
+  readonly #memory: GpuMemory;
+  readonly #pipelines: Pipelines;
+  readonly #commands: Commands;
+  readonly #readback: Readback;
+  readonly #staging: Staging;
+  readonly #params = new DataView(new ArrayBuffer(PARAM_BYTES));
+  #scratch: GpuBuffer | undefined;
+  #disposed: Promise<void> | undefined;
+
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts) {
+    this.#gpu = gpu;
+    this.adapter = adapter;
+    this.#faults = new Faults(gpu, adapter.name);
+    this.lost = this.#faults.lost;
+    this.#memory = new GpuMemory(gpu, this.#faults);
+    this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
+    this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
+    this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
+    this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
+  }
+
+  /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
+  static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
+    const adapter = await requestAdapter(options);
+    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter));
+    try {
+      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
+      await device.#faults.settle();
+    } catch (error) {
+      await device.dispose();
+      throw error;
+    }
+    return device;
+  }
+
+  get description(): string {
+    return `webgpu (${this.adapter.name}${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+  }
+
+  get memory(): DeviceMemory & { readonly created: number } {
+    const { live, peak, buffers, created } = this.#memory;
+    return { live, peak, buffers, created };
+  }
+
+  allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
+    this.#faults.check();
+    return { dtype, shape, buffer: this.#memory.allocate(elementsOf(shape) * bytesOf(dtype), "tensor", label), byteOffset: 0, label };
+  }
+
+  free(tensor: Tensor): void {
+    this.#commands.free(tensor.buffer as GpuBuffer);
+  }
+
+  write(tensor: Tensor, data: TypedArray): void {
+    if (data.length > elementsOf(tensor.shape)) {
+      throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
+    }
+    this.#faults.check();
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    writeBytes(this.#gpu, this.#commands, this.#pipelines, tensor.buffer as GpuBuffer, tensor.byteOffset, bytes);
+  }
+
+  run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
+    checkOp(op, operands, params);
+    this.#faults.check();
+    const paramBytes = this.#encodeParams(op as Op, params);
+    const { flops } = op.cost(params);
+    const pipelines = this.#pipelines.of(op as Op);
+    const tensors = op.operands.map(({ name }) => operands[name]);
+    const { bindings, after } = this.#staging.place(op as Op, tensors, params);
+    if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
+    for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
+    after();
+  }
+
+  #dispatch(pipeline: Pipeline, all: readonly Binding[], paramBytes: Uint8Array, params: Params, flops: number): void {
+    const workgroups = pipeline.pass.workgroups(params);
+    if (workgroups) this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => all[index]), paramBytes, workgroups, flops);
+  }
+
+  #encodeParams(op: Op, params: Params): Uint8Array {
+    op.params.forEach(({ name, type }, i) => {
+      const at = 4 * i;
+      if (type === "f32") this.#params.setFloat32(at, params[name], true);
+      else if (type === "i32") this.#params.setInt32(at, params[name], true);
+      else this.#params.setUint32(at, params[name], true);
+    });
+    return new Uint8Array(this.#params.buffer, 0, 4 * op.params.length);
+  }
+
+  #scratchOf(bytes: number): Binding {
+    if (!this.#scratch || this.#scratch.bytes < bytes) {
+      if (this.#scratch) this.#commands.free(this.#scratch);
+      this.#scratch = this.#memory.allocate(bytes, "own", "scratch");
+    }
+    return { buffer: this.#scratch, offset: 0, size: this.#scratch.bytes };
+  }
+
+  async read(tensor: Tensor): Promise<TypedArray> {
+    this.#faults.check();
+    const bytes = bytesOfTensor(tensor);
+    const begin = tensor.byteOffset & ~3;
+    const end = Math.ceil((tensor.byteOffset + bytes) / 4) * 4;
+    const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
+    const from = tensor.byteOffset - begin;
+    return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
+  }
+
+  async finish(): Promise<void> {
+    this.#commands.flush();
+    await this.#gpu.queue.onSubmittedWorkDone();
+    await this.#faults.settle();
+  }
+
+  dispose(): Promise<void> {
+    return this.#disposed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#faults.close();
+    this.#commands.flush();
+    await this.#gpu.queue.onSubmittedWorkDone().catch(() => undefined); // a lost device does nothing any more
+    this.#memory.freeAll();
+    this.#gpu.destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+

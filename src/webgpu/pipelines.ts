@@ -1,0 +1,104 @@
+import { KernelError } from "../errors.ts";
+import type { GpuKernel, GpuPass, Op } from "../op.ts";
+import { STAGE_COMPUTE } from "./constants.ts";
+import type { Faults } from "./faults.ts";
+
+/** What a dispatch binds: the operand's index, or the scratch buffer at index `operands.length`. */
+export interface Slot {
+  readonly index: number;
+  readonly writes: boolean;
+}
+
+export interface Pipeline {
+  readonly pass: GpuPass;
+  readonly slots: readonly Slot[];
+  readonly layout: GPUBindGroupLayout;
+  /** Part of the keys of cached bind groups. */
+  readonly layoutKey: string;
+  readonly gpu: GPUComputePipeline;
+}
+
+interface Source { readonly file: string; readonly text: string }
+
+/** Compiles each op's shader once. Uniform parameters are bound with a dynamic offset. */
+export class Pipelines {
+  readonly #device: GPUDevice;
+  readonly #faults: Faults;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #compiled = new Map<string, readonly Pipeline[]>();
+  /** Bytes that every binding of parameters offers. */
+  readonly paramBytes: number;
+
+  constructor(device: GPUDevice, faults: Faults, paramBytes: number) {
+    this.#device = device;
+    this.#faults = faults;
+    this.paramBytes = paramBytes;
+  }
+
+  /** A shader that does not compile is reported late, like every error of a GPU. */
+  of(op: Op): readonly Pipeline[] {
+    let pipelines = this.#compiled.get(op.name);
+    if (!pipelines) this.#compiled.set(op.name, pipelines = this.#compile(op, kernelOf(op)));
+    return pipelines;
+  }
+
+  #compile(op: Op, kernel: GpuKernel): readonly Pipeline[] {
+    const modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
+    return kernel.passes.map((pass) => {
+      const sources = [...(pass.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernel.code }];
+      const key = sources.map(({ file }) => file).join();
+      let module = modules.get(key);
+      return this.#faults.scoped("validation", () => {
+        module ??= this.#device.createShaderModule({ label: op.name, code: sources.map(({ text }) => text).join("\n") });
+        modules.set(key, module);
+        return this.#pipeline(op, pass, module);
+      }, async (error) => shaderError(sources, await module!.getCompilationInfo(), error));
+    });
+  }
+
+  #pipeline(op: Op, pass: GpuPass, module: GPUShaderModule): Pipeline {
+    const slots: Slot[] = [];
+    op.operands.forEach(({ name, access }, index) => {
+      if (!pass.operands || pass.operands.includes(name)) slots.push({ index, writes: access !== "in" });
+    });
+    if (pass.scratch) slots.push({ index: op.operands.length, writes: true });
+    const layoutKey = slots.map(({ index, writes }) => `${index}${writes ? "w" : "r"}`).join();
+    const layout = this.#layout(layoutKey, slots);
+    const gpu = this.#device.createComputePipeline({
+      label: `${op.name}.${pass.entry}`,
+      layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: pass.entry },
+    });
+    return { pass, slots, layout, layoutKey, gpu };
+  }
+
+  #layout(key: string, slots: readonly Slot[]): GPUBindGroupLayout {
+    let layout = this.#layouts.get(key);
+    if (layout) return layout;
+    const params: GPUBindGroupLayoutEntry = { binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: this.paramBytes } };
+    const entries = slots.map(({ index, writes }): GPUBindGroupLayoutEntry =>
+      ({ binding: index + 1, visibility: STAGE_COMPUTE, buffer: { type: writes ? "storage" : "read-only-storage" } }));
+    layout = this.#device.createBindGroupLayout({ label: key, entries: [params, ...entries] });
+    this.#layouts.set(key, layout);
+    return layout;
+  }
+}
+
+function kernelOf(op: Op): GpuKernel {
+  if (!op.gpu) throw new KernelError(`gpu/${op.name}.wgsl`, "missing shader", { expected: "a contract with gpu", got: "none" });
+  return op.gpu;
+}
+
+/** The first message of the compiler, at the file and line it came from. */
+function shaderError(sources: readonly Source[], info: GPUCompilationInfo, error: GPUError): KernelError {
+  const message = info.messages.find(({ type }) => type === "error");
+  const last = sources[sources.length - 1].file;
+  if (!message) return new KernelError(last, "the shader gives no pipeline", { got: error.message });
+  let line = message.lineNum;
+  for (const { file, text } of sources) {
+    const lines = text.split("\n").length;
+    if (line <= lines) return new KernelError(`${file}:${line}`, "the shader does not compile", { got: message.message });
+    line -= lines;
+  }
+  return new KernelError(last, "the shader does not compile", { got: message.message });
+}

@@ -1,0 +1,87 @@
+// The package as users get it: packed, unpacked beside its dependencies, type-checked against and run.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+
+const SCRIPT = `
+import { dequantizeTensor, quantizeTensor, ShapeError, type QuantizedTensor } from "nibblelm";
+import { createDevice, loadModel } from "nibblelm/node";
+
+const values = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i));
+const q: QuantizedTensor = quantizeTensor(values, { type: "nf4", blocksize: 64, shape: [10, 100] });
+const y: Float32Array = dequantizeTensor(q);
+const worst = values.reduce((most, value, i) => Math.max(most, Math.abs(value - y[i]!)), 0);
+
+let refused = false;
+try {
+  // @ts-expect-error: no such type
+  quantizeTensor(values, { type: "nf5" });
+} catch (error) {
+  refused = error instanceof ShapeError;
+}
+
+const device = await createDevice({ kind: "wasm", threads: 2 });
+const model = await loadModel({ model: "demo", device });
+const pieces = model.generate({ prompt: "Alice was", maxNewTokens: 4, temperature: 0 });
+let text = "";
+let tokens = 0;
+for (;;) {
+  const { done, value } = await pieces.next();
+  if (done) { tokens = value.tokens; break; }
+  text += value;
+}
+model.dispose();
+await device.dispose();
+console.log(JSON.stringify({ worst, refused, text, tokens, device: device.description }));
+`;
+
+const TSCONFIG = {
+  compilerOptions: { strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, target: "es2022", module: "nodenext", lib: ["es2023", "dom", "dom.iterable", "esnext.disposable"], types: ["node"], skipLibCheck: false },
+  files: ["use.ts"],
+};
+
+const run = (command: string, args: string[], cwd: string): string => execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+/** Links a package of this checkout into `modules`: what an installation would have fetched. */
+function link(name: string, modules: string): void {
+  const to = join(modules, name);
+  mkdirSync(dirname(to), { recursive: true });
+  symlinkSync(realpathSync(join("node_modules", name)), to);
+}
+
+const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+const packed = suite("package");
+
+packed("what npm would install type-checks and runs", () => {
+  run(process.execPath, ["build.mjs", "--types"], ".");
+  const folder = mkdtempSync(join(tmpdir(), "nibblelm-package-"));
+  try {
+    const modules = join(folder, "node_modules");
+    mkdirSync(join(modules, "nibblelm"), { recursive: true });
+    run(npm, ["pack", "--ignore-scripts", "--pack-destination", folder], ".");
+    const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"))!;
+    run("tar", ["-xzf", join(folder, tarball), "-C", join(modules, "nibblelm"), "--strip-components=1"], ".");
+    const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { dependencies: Record<string, string> };
+    for (const name of [...Object.keys(dependencies), "@types/node"]) link(name, modules);
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(TSCONFIG));
+    writeFileSync(join(folder, "use.ts"), SCRIPT);
+    run(process.execPath, [join(realpathSync("node_modules/typescript"), "bin/tsc"), "-p", folder], ".");
+    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { worst: number; refused: boolean; text: string; tokens: number; device: string };
+    assert.ok(result.worst > 0 && result.worst < 0.16, `largest error ${result.worst}`);
+    assert.ok(result.refused);
+    assert.is(result.tokens, 4);
+    assert.ok(result.text.length > 0);
+    assert.match(result.device, /2 threads/);
+  } catch (error) {
+    const { stdout = "", stderr = "", message } = error as Error & { stdout?: string; stderr?: string };
+    throw new Error(`${message}\n${stdout}${stderr}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+packed.run();
