@@ -28,13 +28,24 @@ export interface TensorTarget {
   dispose(): void;
 }
 
-const EXPONENT: Record<FloatName, number> = { float32: 0x7f800000, float16: 0x7c00, bfloat16: 0x7f80 };
-
 /** Index of the first NaN or infinity, or −1; f16 and bf16 as their bits. */
 export function firstNonFinite(data: Float32Array | Uint16Array, dtype: FloatName): number {
-  const bits = data instanceof Float32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
-  const mask = EXPONENT[dtype];
-  for (let i = 0; i < bits.length; i++) if ((bits[i] & mask) === mask) return i;
+  if (data instanceof Uint16Array) return firstOfBits(data, dtype === "float16" ? 0x7c00 : 0x7f80);
+  // x − x is 0 but for NaN and infinity; a sum tells of a whole stretch at once.
+  for (let begin = 0; begin < data.length; begin += STRETCH) {
+    const end = Math.min(begin + STRETCH, data.length);
+    let sum = 0;
+    for (let i = begin; i < end; i++) sum += data[i] - data[i];
+    if (sum === 0) continue;
+    for (let i = begin; i < end; i++) if (!Number.isFinite(data[i])) return i;
+  }
+  return -1;
+}
+
+const STRETCH = 4096;
+
+function firstOfBits(bits: Uint16Array, exponent: number): number {
+  for (let i = 0; i < bits.length; i++) if ((bits[i] & exponent) === exponent) return i;
   return -1;
 }
 
