@@ -6,7 +6,7 @@ import { testDevices } from "./support/devices.ts";
 import { relativeNorm } from "./support/numbers.ts";
 import { runOp, sameBits } from "./support/run-op.ts";
 
-const devices = await testDevices();
+const devices = await testDevices({ gpu: true });
 
 const coverage = suite("ops: table");
 coverage("every op has a test", () => {

@@ -12,18 +12,18 @@ const required = listOf("REQUIRE_DEVICES");
 const only = listOf("ONLY_DEVICES");
 
 /**
- * Devices to test on. `REQUIRE_DEVICES=wasm,webgpu` makes an absent one a failure instead of a printed skip;
+ * Devices to test on; a GPU only where every op of the test has a shader (`gpu`). `REQUIRE_DEVICES=wasm,webgpu` makes an absent one a failure instead of a printed skip;
  * `ONLY_DEVICES=webgpu` leaves the others out, while one works on a kernel.
  */
-export async function testDevices(): Promise<Device[]> {
+export async function testDevices({ gpu: wantGpu = false } = {}): Promise<Device[]> {
   const devices: Device[] = [await WasmDevice.create({ build: "simd" })];
   if (pickBuild() === "relaxed") devices.push(await WasmDevice.create({ build: "relaxed" }));
   else console.log("skipped: relaxed SIMD, this engine has none");
   devices.push(await WasmDevice.create({ threads: 3, workers: nodeWorkers }));
-  const gpu = await webGpuDevice();
+  const gpu = wantGpu ? await webGpuDevice() : undefined;
   if (gpu) devices.push(gpu);
   for (const kind of required) {
-    if (!devices.some((d) => d.kind === kind || d.build === kind)) throw new Error(`REQUIRE_DEVICES names ${kind}, which is absent here`);
+    if ((kind !== "webgpu" || wantGpu) && !devices.some((d) => d.kind === kind || d.build === kind)) throw new Error(`REQUIRE_DEVICES names ${kind}, which is absent here`);
   }
   return only.length ? devices.filter((d) => only.includes(d.kind) || only.includes(d.build)) : devices;
 }
