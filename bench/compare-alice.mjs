@@ -15,7 +15,7 @@ const at = (name) => join(folder, name);
 const lastLine = (text) => JSON.parse(text.trim().split("\n").at(-1));
 
 const peer = lastLine(execFileSync(python, ["bench/peers/alice.py", "src/demo", "src/demo/alice.txt", "--threads", "1", "--steps", steps, "--seed", seed,
-  "--save-batches", at("batches.safetensors"), "--save-init", at("init")], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
+  "--save-batches", at("batches.safetensors"), "--save-init", at("init"), "--save-eval", at("held.safetensors")], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
 
 /** input_ids [steps, batch, length] of a safetensors file as one jsonl row a sequence. */
 function rowsOf(file) {
@@ -30,12 +30,13 @@ function rowsOf(file) {
 
 const nibblelm = (...args) => execFileSync(process.execPath, ["dist/cli.js", ...args, "--json"], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 2 ** 26 });
 writeFileSync(at("batches.jsonl"), rowsOf(at("batches.safetensors")));
+writeFileSync(at("held.jsonl"), rowsOf(at("held.safetensors")));
 const events = nibblelm("train", "--model", "demo", "--data", at("batches.jsonl"), "--no-shuffle", "--init-adapter", at("init"), "--output-dir", at("adapter"),
   "--per-device-train-batch-size", "8", "--gradient-accumulation-steps", "1", "--learning-rate", "5e-3", "--lr-scheduler-type", "linear", "--warmup-steps", "10",
   "--max-length", "128", "--max-steps", steps).trim().split("\n").map((line) => JSON.parse(line));
 const losses = events.filter((e) => e.event === "step").map((e) => e.loss);
 const result = events.at(-1);
-const tail = nibblelm("eval", "--model", "demo", "--adapter", at("adapter"), "--data", "demo", "--max-length", "128", "--per-device-eval-batch-size", "8");
+const tail = nibblelm("eval", "--model", "demo", "--adapter", at("adapter"), "--data", at("held.jsonl"), "--max-length", "128", "--per-device-eval-batch-size", "8");
 const ours = lastLine(tail);
 const difference = Math.max(...losses.map((loss, i) => Math.abs(loss - peer.losses[i])));
 console.log(JSON.stringify({

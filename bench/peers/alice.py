@@ -39,6 +39,7 @@ def parse():
     args.add_argument("--batches")
     args.add_argument("--init-adapter")
     args.add_argument("--save-batches")
+    args.add_argument("--save-eval", help="where the windows of the last 10 %% go, input_ids [windows, 1, length]")
     args.add_argument("--save-init")
     args.add_argument("--output", help="folder for the trained adapter")
     return args.parse_args()
@@ -73,6 +74,9 @@ def main():
     batches = load_file(args.batches)["input_ids"].long() if args.batches else random_windows(train_ids, args)
     if args.save_batches:
         save_file({"input_ids": batches.to(torch.int32)}, args.save_batches)
+    if args.save_eval:
+        windows = eval_ids[: len(eval_ids) // args.length * args.length].view(-1, 1, args.length)
+        save_file({"input_ids": windows.to(torch.int32).contiguous()}, args.save_eval)
 
     base = load_base(args.model, args.kind)
     torch.manual_seed(args.seed)
