@@ -311,6 +311,8 @@ test("an interrupted merge leaves nothing, and gives all memory back", async () 
   await sink.commit();
   assert.is(sink.files.size, 0);
   assert.is(device.memory.buffers, before);
+  await merged(await golden(), await goldenAdapter(), { dtype: "nf4" });
+  assert.is(device.memory.buffers, before);
 });
 
 test.run();
