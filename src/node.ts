@@ -5,6 +5,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
 import type { Evaluation } from "./commands/evaluate.ts";
+import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
 import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
 import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
@@ -88,6 +89,18 @@ export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation
 /** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
 export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
   return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+}
+
+export interface NodeInspectCall extends Omit<InspectCall, "source"> {
+  /** Path of a folder or a file, or `demo`. */
+  readonly source: ModelPath;
+}
+
+/** @see inspect of `nibblelm` */
+export async function inspect(call: NodeInspectCall): Promise<Inspection> {
+  const source = await openModel(call.source);
+  if (!call.error) return inspectAnywhere({ ...call, source });
+  return withDevice(call.device, (device) => inspectAnywhere({ ...call, source, device }));
 }
 
 async function withDevice<T>(given: Device | undefined, work: (device: Device) => Promise<T>): Promise<T> {

@@ -11,13 +11,19 @@ const LAYER = /(?<=^|\.)\d+(?=\.)/;
 
 /** Equal layers in one row, in the order of their first one. */
 export function foldLayers(tensors: readonly InspectedTensor[]): Row[] {
-  const rows = new Map<string, InspectedTensor[]>();
-  for (const tensor of tensors) {
-    const { name, storage, shape, quantization } = tensor;
-    const key = [name.replace(LAYER, "*"), storage, shape, quantization?.blocksize].join(" ");
-    rows.set(key, [...(rows.get(key) ?? []), tensor]);
-  }
+  const rows = groupBy(tensors, ({ name, storage, shape, quantization }) => [name.replace(LAYER, "*"), storage, shape, quantization?.blocksize].join(" "));
   return [...rows.values()].map((row) => ({ name: nameOf(row), tensors: row }));
+}
+
+export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
 }
 
 function nameOf(row: readonly InspectedTensor[]): string {

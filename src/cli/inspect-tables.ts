@@ -1,6 +1,6 @@
 import type { InspectedTensor, Inspection, QuantizationBytes } from "../commands/inspect.ts";
 import type { ResolutionError } from "../commands/resolution-errors.ts";
-import { foldLayers, type Row } from "./fold-layers.ts";
+import { foldLayers, groupBy, type Row } from "./fold-layers.ts";
 import { bytesText, countText, plural, table } from "./format.ts";
 
 const sum = (tensors: readonly InspectedTensor[], key: "parameters" | "bytes"): number => tensors.reduce((total, tensor) => total + tensor[key], 0);
@@ -36,7 +36,7 @@ function withRules(lines: readonly string[]): string[] {
 
 /** Where the bits of the tensors in 4 bits go, counted in this file, beside what the formula says. */
 export function quantizationLines({ tensors }: Inspection): string[] {
-  const kinds = Map.groupBy(tensors.filter(({ quantization }) => quantization), ({ storage, quantization }) => `${storage} of blocksize ${quantization!.blocksize}`);
+  const kinds = groupBy(tensors.filter(({ quantization }) => quantization), ({ storage, quantization }) => `${storage} of blocksize ${quantization!.blocksize}`);
   return [...kinds].flatMap(([kind, members]) => ["", ...kindLines(kind, members)]);
 }
 
@@ -47,15 +47,14 @@ function kindLines(kind: string, members: readonly InspectedTensor[]): string[] 
   const n = total("parameters");
   const bytes = total("codesBytes") + total("absmaxBytes") + total("nestedAbsmaxBytes") + total("constantBytes");
   const row = (what: string, size: number, formula: string): string[] => [`  ${what}`, countText(size), bits((8 * size) / n), formula];
-  const plain = Math.round(32 / blocksize * 1e4) / 1e4;
   const rows = [
     [`${kind}: ${plural(members.length, "tensor")}`, "bytes", "bits/param", "by the formula"],
     row("codes", total("codesBytes"), "4"),
     ...(doubleQuant
       ? [row("absmax, a byte a block", total("absmaxBytes"), `8/${blocksize} = ${bits(8 / blocksize)}`), row("nested absmax, a float32 a 256 blocks", total("nestedAbsmaxBytes"), `32/(${blocksize}·256) = ${bits(32 / blocksize / 256)}`)]
-      : [row("absmax, a float32 a block", total("absmaxBytes"), `32/${blocksize} = ${bits(plain)}`)]),
+      : [row("absmax, a float32 a block", total("absmaxBytes"), `32/${blocksize} = ${bits(32 / blocksize)}`)]),
     row("tables and state, the same for each tensor", total("constantBytes"), `${countText(total("constantBytes") / members.length)} bytes a tensor`),
-    row("in all", bytes, doubleQuant ? `4 + 8/${blocksize} + 32/(${blocksize}·256) = ${bits(4 + 8 / blocksize + 32 / blocksize / 256)}` : `4 + 32/${blocksize} = ${bits(4 + plain)}`),
+    row("in all", bytes, doubleQuant ? `4 + 8/${blocksize} + 32/(${blocksize}·256) = ${bits(4 + 8 / blocksize + 32 / blocksize / 256)}` : `4 + 32/${blocksize} = ${bits(4 + 32 / blocksize)}`),
   ];
   return [...table(rows, [1, 2]), ...(doubleQuant ? savedLine(blocksize, n, total("absmaxBytes") + total("nestedAbsmaxBytes")) : [])];
 }
@@ -93,7 +92,8 @@ function relativeRms(tensors: readonly InspectedTensor[], resolution: number): n
 }
 
 function percent(value: number): string {
-  return value === 0 ? "0" : Number.isFinite(value) ? `${(100 * value).toPrecision(3).replace(/e.*/, (e) => e)} %` : number(value);
+  if (value === 0 || !Number.isFinite(value)) return number(value);
+  return value < 1e-5 ? "< 0.001 %" : `${(100 * value).toPrecision(3)} %`;
 }
 
 function decibels(value: number): string {

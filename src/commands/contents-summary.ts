@@ -45,7 +45,7 @@ function adapterParts(config: Json): (string | undefined)[] {
   const { r, lora_alpha: alpha, target_modules: targets } = config;
   const scaling = Number(alpha) / (config["use_rslora"] === true ? Math.sqrt(Number(r)) : Number(r));
   return [
-    text(config["peft_type"]), say("r", (n) => `r ${n}`),
+    config["peft_type"] === "LORA" ? "LoRA" : text(config["peft_type"]), say("r", (n) => `r ${n}`),
     say("lora_alpha", (n) => `alpha ${n}${Number.isFinite(scaling) ? ` (scaling ${Number(scaling.toPrecision(4))})` : ""}`),
     config["use_rslora"] === true ? "rsLoRA" : undefined, config["use_dora"] === true ? "DoRA" : undefined,
     config["lora_dropout"] === 0 ? undefined : say("lora_dropout", (p) => `dropout ${p}`),
