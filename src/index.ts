@@ -12,6 +12,7 @@ export { loadModel, type AdapterUse, type GenerateOptions, type GenerationSummar
 export { createDevice, type DeviceOptions } from "./create-device.ts";
 export { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 export { pickBuild, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export type { Pace, PaceRecord, Schedule, Throttle } from "./wasm/pace.ts";
 export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
 export type { Device, DeviceMemory } from "./device.ts";
 
