@@ -1,6 +1,5 @@
 /** NibbleLM for Node, Deno and Bun: all of `nibblelm`, with paths where the library takes folders, and threads. */
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
@@ -15,23 +14,21 @@ import { systemError } from "./io/node-errors.ts";
 import { openRunFolder } from "./io/node-run-folder.ts";
 import type { RunFolder } from "./io/run-folder.ts";
 import type { SourceFolder } from "./io/types.ts";
-import { nodeWorkers } from "./io/workers-node.ts";
+import { planThreads, type ThreadOptions } from "./io/threads-node.ts";
 
 export * from "./index.ts";
 export { createSink, openSource, type SinkOptions } from "./io/node.ts";
 export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
 export { nodeWorkers } from "./io/workers-node.ts";
+export type { ThreadOptions } from "./io/threads-node.ts";
 
-export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads"> {
-  /** Default 1; `auto`: as many as this process may use. */
-  readonly threads?: number | "auto";
-}
+export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "workers" | "pace">, ThreadOptions {}
 
 const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
 
 /** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
-export async function createDevice({ threads = 1, ...options }: NodeDeviceOptions = {}): Promise<Device> {
-  const common = { workers: nodeWorkers, ...options, threads: threads === "auto" ? availableParallelism() : threads };
+export async function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+  const common = { ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) };
   if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
   const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);
   const gpu = navigatorGpu() ?? (await dawnGpu());

@@ -121,7 +121,9 @@ export const OPTIONS = {
   all: { kind: "switch", group: "Inspection", default: false, help: "a line for every tensor, equal layers too" },
 
   device: { kind: "device", group: "Machine", default: "auto", help: "where to compute" },
-  threads: { kind: "threads", group: "Machine", hint: "N", default: 1, help: "threads, or auto: as many as this process may use" },
+  threads: { kind: "threads", group: "Machine", hint: "N", default: "auto", help: "threads; auto leaves one core free" },
+  polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
+  "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
