@@ -19,7 +19,7 @@ export const command = cliCommand({
   const onTensor = (tensor: InspectedTensor): void => output.object({ event: "tensor", ...(snakeCased(tensor) as object) });
   const { blocksize, error, all = false } = values;
   if (!error) return report(await inspect({ source, blocksize, onTensor, signal }), all, output);
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const bar = output.progress("measure", "bytes");
   const inspection = await inspect({ source, blocksize, error, device, onTensor, signal, onProgress: ({ done, total }) => bar.update(done, total) });
   output.endProgress();
