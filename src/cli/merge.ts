@@ -2,7 +2,7 @@ import { merge, type MergeResult } from "../commands/merge.ts";
 import { createSink } from "../io/node.ts";
 import { baseQuantization } from "./base-model.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, durationText, percentText, plural, shellWord, shortNumber } from "./format.ts";
 import { snakeCased } from "./json.ts";
 import type { Output } from "./output.ts";
@@ -28,7 +28,7 @@ export const command = cliCommand({
   const adapter = await openAdapterSource(values.adapter!);
   const quantization = await baseQuantization(values, model, adapter, output);
   const { dtype = "bf16", nan } = values;
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const sink = await createSink(values.outputDir!, { force: values.force === true, inputs: [...inputPaths(values.model!, session), values.adapter!] });
   const bar = output.progress("merge", "bytes");
   const result = await merge({ model, adapter, output: sink, device, signal, dtype, nan, ...quantization, onProgress: ({ done, total }) => bar.update(done, total) });
@@ -40,7 +40,7 @@ export const command = cliCommand({
   output.line(`model     ${values.outputDir}`);
   if (result.tokenizer) output.line(`try it    ${self} generate --model ${shellWord(values.outputDir!)} -p "Once upon a time"`);
   const { notes: _, ...numbers } = result;
-  output.object({ ...(snakeCased(numbers) as Record<string, unknown>), seconds, peak_memory_bytes: peakMemory() });
+  output.object({ ...(snakeCased(numbers) as Record<string, unknown>), seconds, peak_memory_bytes: peakMemory(), schedule: scheduleOf(device) });
 });
 
 /** Rounding beside what it must be compared with: what the adapter changed. */
