@@ -21,15 +21,10 @@ export { createSink, openSource, type SinkOptions } from "./io/node.ts";
 export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
 export { nodeWorkers } from "./io/workers-node.ts";
 
-export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads"> {
-  /** Default 1; `auto`: as many as this process may use. */
-  readonly threads?: number | "auto";
-}
-
 const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
 
 /** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
-export async function createDevice({ threads = 1, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+export async function createDevice({ threads = 1, ...options }: DeviceOptions = {}): Promise<Device> {
   const common = { workers: nodeWorkers, ...options, threads: threads === "auto" ? availableParallelism() : threads };
   if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
   const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);

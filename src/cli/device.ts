@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
 import { DeviceError } from "../errors.ts";
@@ -17,7 +18,7 @@ export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, 
   if (values.device === "webgpu") return openGpu();
   if (values.relaxedSimd !== false) allowRelaxedSimd();
   const threads = values.threads === "auto" ? countCores().usable : (values.threads ?? 1);
-  return WasmDevice.create({ threads, workers: nodeWorkers, build: chosenBuild(values.relaxedSimd ?? true, build) });
+  return WasmDevice.create({ wasm: kernels, threads, workers: nodeWorkers, build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
 let gpu: GPU | undefined; // Dawn's devices die with the object they came from
