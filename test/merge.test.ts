@@ -19,7 +19,7 @@ import { readGolden } from "./support/golden.ts";
 
 const GOLDEN = "test/golden/tiny";
 const Q_PROJ = "model.layers.0.self_attn.q_proj.weight";
-const device = await WasmDevice.create({ build: "simd" });
+const device = await WasmDevice.create({ wasm: kernels, build: "simd" });
 const test = suite("merge");
 
 async function merged(model: SourceFolder, adapter: SourceFolder, options: MergeOptions = {}): Promise<{ sink: MemorySink; result: MergeResult; weights: Map<string, HostTensor> }> {
