@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { loadModel } from "../src/commands/language-model.ts";
