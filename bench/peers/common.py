@@ -92,8 +92,13 @@ def convert_gguf(file, folder):
     transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
+def is_quantized(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        return "quantization_config" in json.load(file)
+
+
 def load_base(folder, kind="nf4dq"):
-    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already quantized."""
+    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already what it should be."""
     options = {"dtype": torch.float32, "device_map": {"": "cpu"}}
     if kind in ("nf4", "nf4dq"):
         options["quantization_config"] = transformers.BitsAndBytesConfig(
