@@ -9,9 +9,14 @@ export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
 export type { Evaluation } from "./commands/evaluate.ts";
 export { loadModel, type AdapterUse, type GenerateOptions, type GenerationSummary, type LanguageModel, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
 
+export { inspect, type InspectCall, type InspectedTensor, type Inspection, type QuantizationBytes, type TensorQuantization } from "./commands/inspect.ts";
+export type { ResolutionError, TensorErrors } from "./commands/resolution-errors.ts";
+export type { Resolution } from "./commands/resolutions.ts";
+
 export { createDevice, type DeviceOptions } from "./create-device.ts";
 export { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 export { pickBuild, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export type { Pace, PaceRecord, Schedule, Throttle } from "./wasm/pace.ts";
 export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
 export type { Device, DeviceMemory } from "./device.ts";
 

@@ -1,10 +1,10 @@
 /** NibbleLM for Node, Deno and Bun: all of `nibblelm`, with paths where the library takes folders, and threads. */
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
 import type { Evaluation } from "./commands/evaluate.ts";
+import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
 import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
 import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
@@ -14,23 +14,21 @@ import { systemError } from "./io/node-errors.ts";
 import { openRunFolder } from "./io/node-run-folder.ts";
 import type { RunFolder } from "./io/run-folder.ts";
 import type { SourceFolder } from "./io/types.ts";
-import { nodeWorkers } from "./io/workers-node.ts";
+import { planThreads, type ThreadOptions } from "./io/threads-node.ts";
 
 export * from "./index.ts";
 export { createSink, openSource, type SinkOptions } from "./io/node.ts";
 export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
 export { nodeWorkers } from "./io/workers-node.ts";
+export type { ThreadOptions } from "./io/threads-node.ts";
 
-export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads"> {
-  /** Default 1; `auto`: as many as this process may use. */
-  readonly threads?: number | "auto";
-}
+export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "workers" | "pace">, ThreadOptions {}
 
 const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
 
 /** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
-export async function createDevice({ threads = 1, ...options }: NodeDeviceOptions = {}): Promise<Device> {
-  const common = { workers: nodeWorkers, ...options, threads: threads === "auto" ? availableParallelism() : threads };
+export async function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+  const common = { ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) };
   if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
   const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);
   const gpu = navigatorGpu() ?? (await dawnGpu());
@@ -88,6 +86,18 @@ export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation
 /** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
 export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
   return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+}
+
+export interface NodeInspectCall extends Omit<InspectCall, "source"> {
+  /** Path of a folder or a file, or `demo`. */
+  readonly source: ModelPath;
+}
+
+/** @see inspect of `nibblelm` */
+export async function inspect(call: NodeInspectCall): Promise<Inspection> {
+  const source = await openModel(call.source);
+  if (!call.error) return inspectAnywhere({ ...call, source });
+  return withDevice(call.device, (device) => inspectAnywhere({ ...call, source, device }));
 }
 
 async function withDevice<T>(given: Device | undefined, work: (device: Device) => Promise<T>): Promise<T> {

@@ -3,23 +3,27 @@ import type { BenchDevice } from "../commands/bench/measure.ts";
 import { compareRows, readReport, type Comparison, type EarlierReport } from "../commands/bench/report.ts";
 import { SUITE_NAMES, SUITES, type SuiteName } from "../commands/bench/suites.ts";
 import { ShapeError } from "../errors.ts";
+import { planThreads } from "../io/threads-node.ts";
 import { benchTable, comparisonTable, limitsTable } from "./bench-report.ts";
 import { cliCommand } from "./command.ts";
-import { countCores } from "./cores.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { openDevice } from "./device.ts";
 import { machineFacts } from "./doctor-facts.ts";
 import { plural } from "./format.ts";
 import { snakeCased } from "./json.ts";
 import { checkWritable, readFileBytes, replaceFile } from "./files.ts";
 import { nearest } from "./nearest.ts";
 import type { Values } from "./options.ts";
+import type { Output } from "./output.ts";
 import { DEMO, openModelSource } from "./sources.ts";
+
+// A device that holds back, as with --polite, would be measured holding back.
+const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
 
 const NAMES: readonly string[] = [...SUITE_NAMES, "all"];
 const NO_SUCH_DEVICE = 3;
 
 const DIFFERS = {
-  threads: { kind: "threadCounts", hint: "N,N", help: "numbers of threads to measure, in turns; auto: as many as this process may use" },
+  threads: { kind: "threadCounts", hint: "N,N", default: 1, help: "numbers of threads to measure, in turns; auto leaves one core free" },
   json: { kind: "optional", hint: "[FILE]", help: "keep the report as JSON in FILE; without FILE, JSON lines on stdout and all else on stderr" },
   model: { default: DEMO, help: "for train and generate: a model folder, a .gguf file, or demo" },
 } as const;
@@ -40,14 +44,14 @@ export const command = cliCommand({
   const devices: Devices = { measured: [], others: [] };
   try {
     const model = await openModelSource(values.model ?? DEMO, session);
-    await openDevices(values, devices);
+    await openDevices(values, output, devices);
     const facts = machineFacts();
-    output.note(`${facts.cpu.model}, ${plural(facts.cpu.cores, "core")}, ${facts.runtime}, ${facts.platform}, nibblelm ${facts.version}`);
+    const about = `${facts.cpu.model}, ${plural(facts.cpu.cores, "core")}, ${facts.runtime}, ${facts.platform}, nibblelm ${facts.version}`;
     const bar = output.progress("bench");
     const options: BenchOptions = {
       what, model, devices: devices.measured, peaks: devices.others, sizes: values.size, memory: memoryBudget(facts.memory), signal,
       onCase: (row) => output.object({ event: "case", ...(snakeCased(row) as object) }),
-      onProgress: (done, total, next) => { if (done > 0) bar.update(done, total, [next]); },
+      onProgress: (done, total, next) => (done ? bar.update(done, total, [next]) : output.note(about)),
     };
     const result = await bench(options);
     output.endProgress();
@@ -78,10 +82,10 @@ interface Devices {
 }
 
 /** Opens into `devices`, so that its caller can close what was opened when this fails half-way. */
-async function openDevices(values: DeviceValues, { measured, others }: Devices): Promise<void> {
-  const open = async (threads: number, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ ...values, threads, relaxedSimd }), threads });
+async function openDevices(values: DeviceValues, output: Output, { measured, others }: Devices): Promise<void> {
+  const open = async (threads: number, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device: values.device, threads, relaxedSimd }, output), threads });
   if (values.device === "webgpu") return void measured.push(await open(1));
-  for (const count of new Set((values.threads ?? [1]).map((n) => (n === "auto" ? countCores().usable : n)))) measured.push(await open(count));
+  for (const count of new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads))) measured.push(await open(count));
   const other = await open(1, values.relaxedSimd === false);
   if (other.device.build === measured[0].device.build) await other.device.dispose(); // the engine has one build only
   else others.push(other);

@@ -59,7 +59,7 @@ export interface OptionSpec {
   readonly default?: string | number | boolean;
 }
 
-export const GROUPS = ["Model and data", "Adapter", "Training", "Text", "Quantization", "Machine", "Output"] as const;
+export const GROUPS = ["Model and data", "Adapter", "Training", "Text", "Quantization", "Inspection", "Machine", "Output"] as const;
 type Group = (typeof GROUPS)[number];
 
 const D = TRAIN_DEFAULTS;
@@ -119,8 +119,13 @@ export const OPTIONS = {
   "skip-modules": { kind: "names", group: "Quantization", hint: "NAMES", help: "linears to leave as they are, as llm_int8_skip_modules: gate_proj,model.layers.0" },
   nan: { kind: "nan", group: "Quantization", default: "refuse", help: "what to do with a model that has NaN or infinity among its weights" },
 
+  error: { kind: "switch", group: "Inspection", default: false, help: "what every resolution from f32 down to 4 bits would cost in size and error" },
+  all: { kind: "switch", group: "Inspection", default: false, help: "a line for every tensor, equal layers too" },
+
   device: { kind: "device", group: "Machine", default: "auto", help: "where to compute" },
-  threads: { kind: "threads", group: "Machine", hint: "N", default: 1, help: "threads, or auto: as many as this process may use" },
+  threads: { kind: "threads", group: "Machine", hint: "N", default: "auto", help: "threads; auto leaves one core free" },
+  polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
+  "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },

@@ -1,7 +1,7 @@
 import { quantize } from "../commands/quantize.ts";
 import { createSink } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, durationText, plural, shellWord } from "./format.ts";
 import { peakMemory } from "./session.ts";
 import { inputPaths, openModelSource } from "./sources.ts";
@@ -18,7 +18,7 @@ export const command = cliCommand({
   const began = performance.now();
   const name = values.argument!;
   const model = await openModelSource(name, session);
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const sink = await createSink(values.outputDir!, { force: values.force === true, inputs: inputPaths(name, session) });
   const bar = output.progress("quantize", "bytes");
   const { type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan } = values;
@@ -32,5 +32,5 @@ export const command = cliCommand({
   output.line(`${output.paint.good("quantized")}  ${result.quantized} of ${plural(result.tensors, "tensor")} to 4 bits: ${bytesText(result.bytesIn)} → ${bytesText(result.bytesOut)}, ${result.bitsPerParam.toFixed(2)} bits a parameter over all (${durationText(seconds)}, peak memory ${bytesText(peakMemory())})`);
   output.line(`model      ${values.outputDir}`);
   output.line(`train it   ${self} train --model ${shellWord(values.outputDir!)} --data YOUR.txt -o my-adapter`);
-  output.object({ bytes_in: result.bytesIn, bytes_out: result.bytesOut, bits_per_param: result.bitsPerParam, seconds, peak_memory_bytes: peakMemory() });
+  output.object({ bytes_in: result.bytesIn, bytes_out: result.bytesOut, bits_per_param: result.bitsPerParam, seconds, peak_memory_bytes: peakMemory(), schedule: scheduleOf(device) });
 });

@@ -7,6 +7,7 @@ import { Arena, WasmBuffer } from "./arena.ts";
 import { builtin, Kernels, pickBuild, type Kernel, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
 import type { WorkerHost } from "./worker-host.ts";
+import type { Pace, Schedule, Throttle } from "./pace.ts";
 import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
@@ -20,11 +21,14 @@ export interface WasmDeviceOptions {
   threads?: number;
   /** How this runtime starts workers; needed for more than one thread. */
   workers?: WorkerHost;
+  /** Who decides how much of the CPU the threads take; by default all they can get. With it even one thread is a worker. */
+  pace?: Pace;
 }
 
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 const SCRATCH_ALIGN = 64;
+const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
 type OpTask = ProgramOp & { run: Kernel };
@@ -34,7 +38,7 @@ type Task = OpTask | { write: () => void };
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
  * with a pool, as one program that all workers walk through.
  */
-export class WasmDevice implements Device {
+export class WasmDevice implements Device, Throttle {
   readonly kind = "wasm";
   readonly build: WasmBuild;
   readonly #kernels: Kernels;
@@ -45,6 +49,7 @@ export class WasmDevice implements Device {
   #running = false;
   #disposed = false;
   #pool: WorkerPool | undefined;
+  #pace: Pace | undefined;
 
   private constructor(kernels: Kernels, memory: WebAssembly.Memory, build: WasmBuild, limit: number) {
     this.#kernels = kernels;
@@ -57,24 +62,43 @@ export class WasmDevice implements Device {
     return this.#pool?.size ?? 1;
   }
 
+  get allowance(): number {
+    return this.#pool?.allowance ?? 1;
+  }
+
+  /** @throws ShapeError when it is no number above 0, or the device has no workers. */
+  set allowance(threads: number) {
+    if (!this.#pool) throw new ShapeError("allowance", "a device without workers", { expected: "a device with threads or a pace", got: this.description });
+    if (!(threads > 0 && threads <= this.threads)) throw new ShapeError("allowance", "threads", { expected: `above 0, at most ${this.threads}`, got: threads });
+    this.#pool.allowance = threads;
+  }
+
+  /** What of the CPU this device takes. */
+  get schedule(): Schedule {
+    const fair = { policy: "fair", most: this.threads, least: this.threads, changes: 0 } as const;
+    return { ...(this.#pace?.record ?? fair), threads: this.threads, nice: this.#pool?.nice };
+  }
+
   static async create(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
-    const { threads = 1, workers } = options;
-    if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
-    const shared = threads > 1;
+    const { threads = 1, workers, pace } = options;
+    if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ShapeError("threads", "not a number of threads", { expected: `a whole number from 1 to ${MOST_THREADS}`, got: threads });
+    const shared = threads > 1 || pace !== undefined;
     const { memory, build, limit } = prepare(options, shared);
     const source = options.wasm ?? builtin(build, shared);
     const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
     const device = new WasmDevice(await Kernels.instantiate(module, memory), memory, build, limit);
     if (shared) await device.#startPool(threads, workers, module, memory);
+    device.#pace = pace;
+    pace?.start(device);
     return device;
   }
 
   async #startPool(threads: number, host: WorkerHost | undefined, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<void> {
     if (!host) throw new DeviceError("threads", "no way to start workers", { expected: "`workers`", got: "nothing", hint: "import createDevice from nibblelm/node, or use one thread" });
     const control = this.#arena.allocate(4 * CONTROL_WORDS, "thread control").address;
-    const clear = (): void => this.#arena.fill(control, 4 * CONTROL_WORDS, 0);
-    clear();
-    this.#pool = await WorkerPool.start(host, threads, module, memory, control, clear);
+    this.#arena.fill(control, 4 * CONTROL_WORDS, 0);
+    const store = (word: number, value: number): void => void (this.#arena.view("i32", control + 4 * word, [1])[0] = value);
+    this.#pool = await WorkerPool.start(host, threads, module, memory, control, store);
   }
 
   /** For small, synchronous uses: `quantizeTensor`. Browsers may refuse it on their main thread. */
@@ -84,7 +108,8 @@ export class WasmDevice implements Device {
   }
 
   get description(): string {
-    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${this.threads} thread${this.threads === 1 ? "" : "s"})`;
+    const pace = this.#pace ? `, ${this.#pace.description}` : "";
+    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${this.threads} thread${this.threads === 1 ? "" : "s"}${pace})`;
   }
 
   get memory(): DeviceMemory {
@@ -223,6 +248,7 @@ export class WasmDevice implements Device {
     this.#disposed = true;
     this.#queue = [];
     await this.#draining?.catch(() => undefined);
+    this.#pace?.stop();
     await this.#pool?.stop();
   }
 

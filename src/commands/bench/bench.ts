@@ -5,6 +5,7 @@ import { bandwidthCases, PEAK } from "./calibration.ts";
 import { measureGroup, type BenchDevice } from "./measure.ts";
 import type { Budget } from "./meter.ts";
 import type { BenchRow } from "./report.ts";
+import type { TimingOptions } from "./timing.ts";
 import { parseSize, SUITE_NAMES, SUITES, type Suite, type SuiteName } from "./suites.ts";
 
 export interface BenchOptions {
@@ -33,20 +34,23 @@ export interface BenchResult {
   readonly cases: readonly BenchRow[];
 }
 
+const CALIBRATION_PART = 0.3; // of the time of a case, which has its limit measured beside it anyway
+
 /**
  * Measures the machine, then the cases, each beside its limit. Wall time; what is wrong in the call is refused
  * before anything is measured. @throws ShapeError, MemoryError, DeviceError
  */
 export async function bench(options: BenchOptions): Promise<BenchResult> {
-  const { what, devices, peaks = [], memory, seconds, signal, onLimit, onCase, onProgress } = options;
+  const { what, devices, peaks = [], memory, seconds = 1, signal, onLimit, onCase, onProgress } = options;
   const groups = groupsOf(options);
   const budget: Budget = { total: memory, used: 0 };
   const timing = { seconds, signal };
+  const short = { seconds: CALIBRATION_PART * seconds, signal };
   const limits: BenchRow[] = [];
   const cases: BenchRow[] = [];
   const total = groups.length + 1;
   onProgress?.(0, total, "limits of this machine");
-  const measured = await calibrate(devices, peaks, budget, timing);
+  const measured = await calibrate(devices, peaks, budget, short);
   for (const row of measured) {
     limits.push(row);
     onLimit?.(row);
@@ -70,7 +74,7 @@ function groupsOf({ what, sizes, model }: BenchOptions): (readonly BenchCase[])[
   });
 }
 
-async function calibrate(devices: readonly BenchDevice[], peaks: readonly BenchDevice[], budget: Budget, timing: { seconds: number | undefined; signal: AbortSignal | undefined }): Promise<BenchRow[]> {
+async function calibrate(devices: readonly BenchDevice[], peaks: readonly BenchDevice[], budget: Budget, timing: TimingOptions): Promise<BenchRow[]> {
   const rows = await measureGroup([PEAK], [...peaks, ...devices], budget, timing);
   for (const device of devices) {
     for (const item of bandwidthCases(device.threads)) rows.push(...(await measureGroup([item], [device], budget, timing)));

@@ -63,13 +63,17 @@ function keyOf({ item: { op, shape }, on: { device, threads } }: Entry): Pick<Be
   return { op, device: device.kind, build: device.build, threads, shape };
 }
 
+/** Six digits: far beyond what the clock tells, short in a file. */
+function short(value: number | undefined): number | undefined {
+  return value && Number(value.toPrecision(6));
+}
+
 function rowOf(entry: Entry, { median, p10, p90, rounds }: Spread, limitSpread: Spread | undefined): BenchRow {
   const { item, flops, bytes, limit } = entry;
-  const perSecond = (amount: number | undefined): number | undefined => (amount ? (1000 * amount) / median : undefined);
-  const giga = (amount: number | undefined): number | undefined => (amount ? amount / 1e6 / median : undefined);
+  const giga = (amount: number | undefined): number | undefined => (amount ? short(amount / 1e6 / median) : undefined);
   return {
-    ...keyOf(entry), medianMs: median, p10Ms: p10, p90Ms: p90, rounds,
-    gelemPerS: giga(item.elements), gbPerS: giga(bytes), gflopPerS: giga(flops), tokensPerSecond: perSecond(item.tokens),
-    limit: item.limit, percentOfLimit: limit && limitSpread && percentOfLimit(median, limitSpread.median, limit.limit),
+    ...keyOf(entry), medianMs: short(median), p10Ms: short(p10), p90Ms: short(p90), rounds,
+    gelemPerS: giga(item.elements), gbPerS: giga(bytes), gflopPerS: giga(flops), tokensPerSecond: item.tokens && short((1000 * item.tokens) / median),
+    limit: item.limit, percentOfLimit: limit && limitSpread && short(percentOfLimit(median, limitSpread.median, limit.limit)),
   };
 }

@@ -16,7 +16,7 @@ export interface TimingOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const WARM_MS = 200; // the engine's optimizing tier needs some hundred calls
+const WARM_PART = 0.2; // of the time to measure: the engine's optimizing tier needs some hundred calls
 const ROUND_MS = 10; // long beside the clock's steps and the time it takes to wake workers
 const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 31;
@@ -29,7 +29,7 @@ export async function interleave(items: readonly Timed[], { clock = () => perfor
   const repeats: number[] = [];
   let longest = ROUND_MS;
   for (const item of items) {
-    const once = await warmUp(item, clock, signal);
+    const once = await warmUp(item, clock, 1000 * WARM_PART * seconds, signal);
     repeats.push(Math.ceil(ROUND_MS / once));
     longest = Math.max(longest, once);
   }
@@ -50,8 +50,8 @@ async function timeOf(item: Timed, times: number, clock: () => number, signal: A
 }
 
 /** @returns milliseconds of one run. */
-async function warmUp(item: Timed, clock: () => number, signal: AbortSignal | undefined): Promise<number> {
-  const until = performance.now() + WARM_MS;
+async function warmUp(item: Timed, clock: () => number, atLeastMs: number, signal: AbortSignal | undefined): Promise<number> {
+  const until = performance.now() + atLeastMs;
   for (let times = 1; ; ) {
     const took = await timeOf(item, times, clock, signal);
     if (performance.now() >= until) return Math.max(took, 1e-3) / times;
