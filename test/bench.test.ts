@@ -124,7 +124,7 @@ runs("an op without a kernel here is named in the report", async () => {
 
 const MODEL = await openSource("src/demo");
 
-runs("every suite, at tiny sizes, on one and two devices", async () => {
+runs("every suite, at tiny sizes", async () => {
   await using device = await WasmDevice.create();
   const devices = [{ device: device as Device, threads: 1 }];
   const base = { devices, model: MODEL, memory: 2 ** 30, seconds: 0.01 };
