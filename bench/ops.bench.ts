@@ -1,6 +1,7 @@
 // Every op that training and generation spend time in, on the shapes of SmolLM2-135M, one thread, by processor time:
 // for work on a kernel while the machine does other things. `nibblelm bench` measures what users get.
 // `npm run bench -- [--build=simd|relaxed] [--only=TEXT,TEXT] [--seconds=S]`
+import { kernels } from "#kernels";
 import { limitOf } from "../src/commands/bench/limits.ts";
 import { timedOp } from "../src/commands/bench/op-case.ts";
 import { PRODUCTS, STEP, TOKEN, TOKENS, type Shape } from "../src/commands/bench/shapes.ts";
@@ -27,7 +28,7 @@ function groupsOf(shapes: readonly Shape[]): readonly (readonly Shape[])[] {
 async function bench(build: WasmBuild): Promise<void> {
   const step = new Map<string, number>();
   for (const part of groupsOf([...PRODUCTS.flat(), ...STEP, ...TOKEN])) {
-    const device = await WasmDevice.create({ build });
+    const device = await WasmDevice.create({ wasm: kernels, build });
     const { op, params: rounds } = limitOf("multiply-add", "wasm", { flops: 0, bytes: 0, elements: 0 });
     const items = [];
     for (const shape of [{ op, params: rounds }, ...part]) items.push(await timedOp(device, shape.op, shape.params));

@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -100,7 +101,7 @@ reports.run();
 const runs = suite("bench: runs");
 
 runs("a meter counts costs, gives everything back, and keeps to its budget", async () => {
-  await using device = await WasmDevice.create();
+  await using device = await WasmDevice.create({ wasm: kernels });
   const { live } = device.memory;
   const meter = new Meter(device, { total: 1000, used: 0 });
   const x = meter.allocate("f32", [100], "x");
@@ -115,7 +116,7 @@ runs("a meter counts costs, gives everything back, and keeps to its budget", asy
 });
 
 runs("an op without a kernel here is named in the report", async () => {
-  await using wasm = await WasmDevice.create();
+  await using wasm = await WasmDevice.create({ wasm: kernels });
   const gpuOnly = { ...fill, devices: ["webgpu"] as const };
   const meter = new Meter(wasm, { total: 1000, used: 0 });
   assert.throws(() => meter.run(gpuOnly, { y: meter.allocate("f32", [4], "y") }, { n: 4, value: 1 }), /fill has no wasm kernel/);
@@ -125,7 +126,7 @@ runs("an op without a kernel here is named in the report", async () => {
 const MODEL = await openSource("src/demo");
 
 runs("every suite, at tiny sizes", async () => {
-  await using device = await WasmDevice.create();
+  await using device = await WasmDevice.create({ wasm: kernels });
   const devices = [{ device: device as Device, threads: 1 }];
   const base = { devices, model: MODEL, memory: 2 ** 30, seconds: 0.01 };
   const sizes = { quantize: ["4096"], dequantize: ["100x10"], matmul: ["8x64x32"], train: ["1x8"], generate: ["2"] } as const;
@@ -141,7 +142,7 @@ runs("every suite, at tiny sizes", async () => {
 });
 
 runs("what does not fit is a MemoryError", async () => {
-  await using device = await WasmDevice.create();
+  await using device = await WasmDevice.create({ wasm: kernels });
   const call = bench({ what: "quantize", sizes: ["1000000000000"], devices: [{ device, threads: 1 }], model: MODEL, memory: 2 ** 30, seconds: 0 });
   await call.then(() => assert.unreachable(), (error: Error) => assert.ok(error.name === "MemoryError", error.message));
 });

@@ -31,8 +31,11 @@ const READERS: Partial<Record<Kind, Reader>> = {
   targets: (text) => (text === "all-linear" || !/^[\w.,\s]+$/.test(text) ? text : list(text)),
 };
 
+const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
+
 /** @throws ShapeError naming the flag. */
-export function readValue(command: string, flag: Flag, kind: Kind, text: string): unknown {
+export function readValue(command: string, flag: Flag, kind: Kind, given: string): unknown {
+  const text = kind === "dtype" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };
