@@ -62,6 +62,9 @@ def compute_as_specified(model):
     the module is in eval mode and its input needs no gradient: everything under no_grad, and the first layer's q, k, v
     of a model that is trained without having been put in train mode.
     """
+    for parameter in model.parameters():
+        if parameter.dtype in (torch.bfloat16, torch.float16):  # what a 4-bit folder keeps in 16 bits stays so whatever dtype asks for
+            parameter.data = parameter.data.float()
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
