@@ -6,6 +6,7 @@ import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
 import { DecodePass } from "../nn/decode-pass.ts";
 import type { Llama } from "../nn/llama.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { AdapterParameters, type Lora } from "../nn/lora.ts";
 import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
@@ -26,6 +27,8 @@ export interface LoadModelOptions {
   readonly quantize?: QuantizeOnLoad | undefined;
   readonly blocksize?: number | undefined;
   readonly doubleQuant?: boolean | undefined;
+  /** Limits of paging, which begins by itself when the weights do not fit into the device's memory. */
+  readonly paging?: PagingOptions | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,11 +68,13 @@ export async function loadModel(options: LoadModelOptions): Promise<LanguageMode
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
-    const { onProgress, signal } = options;
-    const llama = await loadLlama(options.device, checkpoint, { quantization, onProgress, signal });
+    const { paging, onProgress, signal } = options;
+    const llama = await loadLlama(options.device, checkpoint, { quantization, paging, onProgress, signal });
+    if (!llama.pager) await checkpoint.close();
     return new LanguageModel(options.device, llama, checkpoint, tokenizer);
-  } finally {
+  } catch (error) {
     await checkpoint.close();
+    throw error;
   }
 }
 
@@ -79,6 +84,7 @@ export class LanguageModel {
   readonly config: Checkpoint["config"];
   readonly name: string;
   readonly #llama: Llama;
+  readonly #checkpoint: Checkpoint;
   #busy = false;
 
   constructor(device: Device, llama: Llama, checkpoint: Checkpoint, tokenizer: Tokenizer) {
@@ -87,6 +93,12 @@ export class LanguageModel {
     this.config = checkpoint.config;
     this.name = checkpoint.name;
     this.#llama = llama;
+    this.#checkpoint = checkpoint;
+  }
+
+  /** What the pager did so far; undefined when all weights are on the device. */
+  get paging(): PagingStats | undefined {
+    return this.#llama.pager?.stats;
   }
 
   /** @throws FormatError when the adapter is for another model. */
@@ -193,7 +205,9 @@ export class LanguageModel {
   }
 
   dispose(): void {
+    const { pager } = this.#llama;
     this.#llama.dispose();
+    if (pager) void pager.close().then(() => this.#checkpoint.close());
   }
 }
 

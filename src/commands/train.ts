@@ -8,6 +8,7 @@ import type { Llama } from "../nn/llama.ts";
 import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import { learningRateAt, warmupOf } from "../optim/schedule.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { trainingStep } from "../optim/training-step.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
@@ -46,6 +47,8 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly evalData?: DataFile | undefined;
   readonly output: RunFolder;
   readonly device: Device;
+  /** Limits of paging, which begins by itself when the base does not fit into the device's memory. */
+  readonly paging?: PagingOptions | undefined;
   /** Start from this adapter; it brings its own r, alpha and targets. */
   readonly initAdapter?: SourceFolder | undefined;
   /** A folder `checkpoint-N` to go on from. */
@@ -64,6 +67,8 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly steps: number;
   readonly outputDir: string;
+  /** What the pager did; undefined when the whole base was on the device. */
+  readonly paging: PagingStats | undefined;
   /** The checkpoint that was saved because `signal` fired. */
   readonly interrupted: string | undefined;
 }
@@ -108,15 +113,29 @@ class TrainingRun {
 
   static async prepare(call: TrainCall): Promise<TrainingRun> {
     const prepared = await prepare(call);
-    const { checkpoint, options, initial } = prepared;
+    const { checkpoint, options } = prepared;
     const quantization = quantizationOf(options);
     const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
-    const model = await loadLlama(call.device, checkpoint, { quantization, onProgress, signal: call.signal });
+    const model = await loadLlama(call.device, checkpoint, { quantization, paging: call.paging, onProgress, signal: call.signal });
+    try {
+      return await TrainingRun.#begin(call, prepared, model);
+    } catch (error) {
+      model.dispose();
+      await model.pager?.close();
+      await checkpoint.close();
+      throw error;
+    }
+  }
+
+  static async #begin(call: TrainCall, prepared: Prepared, model: Llama): Promise<TrainingRun> {
+    const { options, initial } = prepared;
     const modules = adapterModules(model, prepared.adapter);
     if (initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, initial);
     const run = new TrainingRun(call, prepared, model, modules);
     run.#parameters.write(run.#parameters.param, initial ?? initialAdapter(modules, options.seed));
     if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+    // Saving needs buffers for reading the adapter back: they must be there before frames take what is left.
+    if (model.pager) await run.#parameters.read(run.#parameters.param);
     return run;
   }
 
@@ -174,7 +193,7 @@ class TrainingRun {
         evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
       }
     }
-    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, interrupted };
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#model.pager?.stats, interrupted };
   }
 
   #state(step: number): TrainerState {
@@ -195,6 +214,7 @@ class TrainingRun {
     for (const linear of this.#model.linears().values()) linear.loras = [];
     this.#parameters.dispose();
     this.#model.dispose();
+    await this.#model.pager?.close();
     await this.#prepared.checkpoint.close();
   }
 }
