@@ -3,7 +3,7 @@ import type { HostFacts } from "../commands/doctor.ts";
 import { pickBuild } from "../wasm/kernels.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "../webgpu/adapter.ts";
 import { dawnGpu } from "../webgpu/dawn.ts";
-import { countCores } from "./cores.ts";
+import { countCores } from "../io/cores-node.ts";
 import { allowRelaxedSimd } from "./device.ts";
 
 declare const NIBBLELM_VERSION: string;
