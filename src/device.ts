@@ -24,6 +24,8 @@ export interface Device {
   /** What results depend on besides the inputs: `simd`, `relaxed`, or a shader variant. */
   readonly build: string;
   readonly memory: DeviceMemory;
+  /** Workers, each with scratch memory of its own. */
+  readonly threads?: number;
   /** Contents are undefined. @throws MemoryError */
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor;
   /** As `allocate`, for memory that is welcome but not needed: undefined when there is none. */

@@ -14,6 +14,7 @@ import type { ChatMessage } from "../text/chat.ts";
 import { StopText } from "../text/stop-text.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
+import { fitMemory } from "./fit-memory.ts";
 import { openModel } from "./open-model.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
@@ -29,9 +30,13 @@ export interface LoadModelOptions {
   readonly doubleQuant?: boolean | undefined;
   /** Limits of paging, which begins by itself when the weights do not fit into the device's memory. */
   readonly paging?: PagingOptions | undefined;
+  /** Tokens of the longest text to generate or measure, to know whether all fits; default 512. */
+  readonly maxLength?: number | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
+
+const TYPICAL_RANK = 64;
 
 /** An adapter in a model's device memory. It changes nothing until a call names it. */
 export interface LoadedAdapter {
@@ -68,8 +73,13 @@ export async function loadModel(options: LoadModelOptions): Promise<LanguageMode
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
-    const { paging, onProgress, signal } = options;
-    const llama = await loadLlama(options.device, checkpoint, { quantization, paging, onProgress, signal });
+    const { device, maxLength: length = 512, onProgress, signal } = options;
+    const load = { quantization, onProgress, signal };
+    const paging = await fitMemory(device, checkpoint, { ...load, paging: options.paging }, (measured) => {
+      new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
+      new DecodePass(measured, length, TYPICAL_RANK);
+    });
+    const llama = await loadLlama(device, checkpoint, { ...load, paging });
     if (!llama.pager) await checkpoint.close();
     return new LanguageModel(options.device, llama, checkpoint, tokenizer);
   } catch (error) {

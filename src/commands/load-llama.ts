@@ -9,7 +9,6 @@ import { linearPath, Llama } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { dequantize4bit } from "../ops/index.ts";
-import { linearsOf } from "../format/weights.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { PagedLinears, roundOf } from "./paged-linears.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
@@ -18,7 +17,7 @@ import { CHUNK, readAsF32 } from "./read-tensor.ts";
 export interface LoadOptions {
   /** What linears that are not yet in 4 bits become; without it they stay as they are, in float32. */
   readonly quantization?: LoadQuantization | undefined;
-  /** Limits of paging, which begins by itself when the weights take more than half of the device's limit. */
+  /** Keeps the 4-bit linears in pages that share frames; by default everything is on the device. */
   readonly paging?: PagingOptions | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -30,7 +29,7 @@ export interface LoadOptions {
  */
 export async function loadLlama(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Llama> {
   const { config } = checkpoint;
-  const pages = wantsPages(device, checkpoint, options) ? new PagedLinears(device, checkpoint.name, options.paging ?? {}) : undefined;
+  const pages = options.paging && new PagedLinears(device, checkpoint.name, options.paging);
   const loader = new Loader(device, checkpoint, options, pages);
   const embedding = await loader.dense("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]);
   const layers: DecoderLayer[] = [];
@@ -41,17 +40,6 @@ export async function loadLlama(device: Device, checkpoint: Checkpoint, options:
   loader.finish();
   await device.finish();
   return new Llama(device, { shape: config, embedding, layers, norm, head, pager: pages?.pager() }, { theta: config.ropeTheta, scaling: config.ropeScaling });
-}
-
-/** Whether the weights leave less than half of the device's memory to everything else. */
-function wantsPages(device: Device, { tensors }: Checkpoint, { paging, quantization }: LoadOptions): boolean {
-  const linears = new Set(linearsOf(tensors).values());
-  let bytes = 0;
-  for (const tensor of tensors.values()) {
-    const n = elementsOf(tensor.shape);
-    bytes += linears.has(tensor) && (tensor.kind === "bnb4" || quantization) ? n / 2 : 4 * n;
-  }
-  return paging?.frames !== undefined || bytes > device.memory.limit / 2;
 }
 
 class Loader {

@@ -12,6 +12,7 @@ import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { trainingStep } from "../optim/training-step.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
+import { fitMemory } from "./fit-memory.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
 import { resultFiles, checkpointFiles, restoreOptimizer } from "./run-files.ts";
@@ -101,7 +102,7 @@ class TrainingRun {
     this.#model = model;
     const { options, adapter } = prepared;
     this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
-    this.#optimizer = new AdamW(call.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
     const passOptions = passOptionsOf(model, prepared, modules);
     this.#pass = new BatchPass(model, passOptions);
     this.#log = [...(prepared.resumed?.log_history ?? [])];
@@ -113,29 +114,38 @@ class TrainingRun {
 
   static async prepare(call: TrainCall): Promise<TrainingRun> {
     const prepared = await prepare(call);
-    const { checkpoint, options } = prepared;
-    const quantization = quantizationOf(options);
-    const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
-    const model = await loadLlama(call.device, checkpoint, { quantization, paging: call.paging, onProgress, signal: call.signal });
+    let model: Llama | undefined;
     try {
-      return await TrainingRun.#begin(call, prepared, model);
+      model = await TrainingRun.#load(call, prepared);
+      const run = await TrainingRun.#place(call, prepared, model);
+      const modules = run.#parameters.slots.map(({ module }) => module);
+      run.#parameters.write(run.#parameters.param, prepared.initial ?? initialAdapter(modules, prepared.options.seed));
+      if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+      return run;
     } catch (error) {
-      model.dispose();
-      await model.pager?.close();
-      await checkpoint.close();
+      model?.dispose();
+      await model?.pager?.close();
+      await prepared.checkpoint.close();
       throw error;
     }
   }
 
-  static async #begin(call: TrainCall, prepared: Prepared, model: Llama): Promise<TrainingRun> {
-    const { options, initial } = prepared;
+  static async #load(call: TrainCall, prepared: Prepared): Promise<Llama> {
+    const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
+    const options = { quantization: quantizationOf(prepared.options), paging: call.paging, onProgress, signal: call.signal };
+    const silent = { ...call, onProgress: undefined };
+    const paging = await fitMemory(call.device, prepared.checkpoint, options, (measured) => TrainingRun.#place(silent, prepared, measured));
+    return loadLlama(call.device, prepared.checkpoint, { ...options, paging });
+  }
+
+  /** Allocates everything that the run needs beside the model. */
+  static async #place(call: TrainCall, prepared: Prepared, model: Llama): Promise<TrainingRun> {
+    const { initial } = prepared;
     const modules = adapterModules(model, prepared.adapter);
     if (initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, initial);
     const run = new TrainingRun(call, prepared, model, modules);
-    run.#parameters.write(run.#parameters.param, initial ?? initialAdapter(modules, options.seed));
-    if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
-    // Saving needs buffers for reading the adapter back: they must be there before frames take what is left.
-    if (model.pager) await run.#parameters.read(run.#parameters.param);
+    // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
+    await run.#parameters.read(run.#parameters.param);
     return run;
   }
 

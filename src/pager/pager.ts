@@ -37,7 +37,7 @@ export interface PagingStats {
 /** Least frames that work: one to compute with while the other is filled. */
 const LEAST = 2;
 /** Left alone for what the device allocates for itself in its first step: scratch, read-backs, copies of views. */
-const ROOM = 2 ** 18;
+export const ROOM = 2 ** 18;
 
 /**
  * Lends the frames of a device to the pages of a model that does not fit: Belady's choice of the victim, which a known
@@ -93,12 +93,24 @@ export class Pager {
     if (!this.#frames.length) await this.#allocateFrames();
   }
 
+  get #least(): number {
+    return Math.min(LEAST, this.pages.length);
+  }
+
+  /** What frames leave alone. On the CPU the page that is being read is under the same limit, and holes among tensors are too small for a frame. */
+  get #room(): number {
+    return this.#device.kind === "wasm" ? Math.max(ROOM, Math.min(this.frameBytes, 2 ** 21)) + this.#store.stats.hostBytes : ROOM;
+  }
+
+  /** The smallest limit with which a run works that needs no more than what is allocated now. */
+  get smallestLimit(): number {
+    return this.#device.memory.live + this.#room + this.#least * this.frameBytes;
+  }
+
   async #allocateFrames(): Promise<void> {
     const { live, limit } = this.#device.memory;
-    const least = Math.min(LEAST, this.pages.length);
-    // On the CPU both tiers are the same memory, under one limit.
-    const taken = live + ROOM + (this.#device.kind === "wasm" ? this.#store.stats.hostBytes : 0);
-    const fit = Math.floor((limit - taken) / this.frameBytes);
+    const least = this.#least;
+    const fit = Math.floor((limit - live - this.#room) / this.frameBytes);
     const wanted = Math.min(this.pages.length, this.#options.frames ?? Infinity, fit);
     while (this.#frames.length < wanted) {
       const frame = await this.#device.tryAllocate("u8", [this.frameBytes], `frame ${this.#frames.length}`);
@@ -108,8 +120,8 @@ export class Pager {
     // There was less memory than the limit promised: leave some of it for everybody else.
     if (this.#frames.length < wanted && this.#frames.length > least) this.#device.free(this.#frames.pop()!);
     if (this.#frames.length < least) {
-      const smallest = taken + least * this.frameBytes;
       this.release();
+      const smallest = this.smallestLimit;
       throw new MemoryError("paging", "memory for frames", {
         expected: `at least ${smallest} bytes in all, ${least} pages of them`,
         got: fit < least ? limit : "less from the system",
