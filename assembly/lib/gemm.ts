@@ -1,6 +1,7 @@
 import { decodeColumns, decodeTransposed } from "./panel-4bit";
 import { Weights4 } from "./decode-4bit";
 import { row1 } from "./gemm-rows";
+import { gemv4bit, gemvF32 } from "./gemv";
 import { multiplyRows, nextRows, packPanels, packRows, packTransposed, PANEL_COLUMNS, ROW_GROUP } from "./panel";
 
 /** How the right operand is stored. */
@@ -52,6 +53,12 @@ export function gemm(
     const columns = min(width, n - column);
     const to = y + <usize>row * yRow + (<usize>column << 2);
     if (k == 0 && !accumulate) clear(to, yRow, rows, columns);
+    if (m == 1 && (kind == TRANSPOSED || kind == TRANSPOSED_4BIT)) {
+      const panels = scratch + EDGE_BYTES;
+      if (kind == TRANSPOSED) gemvF32(x, right + <usize>column * (<usize>k << 2), columns, k, to, !accumulate, scratch, panels);
+      else gemv4bit(x, changetype<Weights4>(right), column, columns, k, to, !accumulate, scratch, panels);
+      continue;
+    }
     for (let k0 = 0; k0 < k; k0 += BLOCK_K) {
       const depth = min(BLOCK_K, k - k0);
       const left = x + <usize>row * xRow + <usize>k0 * xStep;
