@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -126,6 +126,27 @@ training("nothing is left allocated, also after an error", async () => {
   await run({ maxSteps: 1 });
   await rejects(() => run({ learningRate: 1e30, maxSteps: 3 }), /diverged/);
   assert.is(device.memory.buffers, before);
+});
+
+/** A device whose ops stop doing anything, as those of a lost GPU do, from the `from`th call of `op` on. */
+function idleFrom(op: string, from: number): Device {
+  let calls = 0;
+  return new Proxy(device, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== "function") return value;
+      if (name !== "run") return value.bind(target);
+      return (...call: Parameters<Device["run"]>) => { if (call[0].name === op) calls++; if (calls < from) target.run(...call); };
+    },
+  });
+}
+
+training("nothing is saved from a device that did not compute", async () => {
+  await rejects(() => run({}, idleFrom("fill", 1)), /did not compute/);
+  await rejects(() => run({}, idleFrom("adamw", 1)), /train: step 1: the device did not compute: expected a B that moves with its gradient/);
+  const path = join(folder, "idle");
+  await rejects(async () => run({ output: await openRunFolder(path), saveSteps: 2 }, idleFrom("adamw", 3)), /train: step 4: the device did not compute/);
+  assert.equal((await readdir(path)).filter((name) => !name.startsWith(".")), ["checkpoint-2"]);
 });
 
 training("bad options are refused before the model is read", async () => {

@@ -11,6 +11,10 @@ export type Kernel = (...args: number[]) => void;
 
 export type WasmBuild = "simd" | "relaxed";
 
+export function isWasmBuild(build: string): build is WasmBuild {
+  return build === "simd" || build === "relaxed";
+}
+
 /** Bytes, a compiled module (edge runtimes refuse bytes), or nothing for the ones inside the package. */
 export type WasmSource = BufferSource | WebAssembly.Module;
 
