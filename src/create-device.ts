@@ -1,11 +1,17 @@
+import { kernels } from "#kernels";
 import type { Device } from "./device.ts";
 import { NibbleError, ShapeError } from "./errors.ts";
+import { webThreads, webWorkers } from "./io/workers-web.ts";
 import { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "./webgpu/adapter.ts";
 
-export interface DeviceOptions extends WasmDeviceOptions {
+export interface DeviceOptions extends Omit<WasmDeviceOptions, "wasm" | "threads"> {
   /** `auto`, the default: a GPU if there is one and it is hardware, else the CPU, `wasm`. */
   readonly kind?: "auto" | "wasm" | "webgpu";
+  /** Workers that share one memory; default 1. `auto`: as many as this runtime gives, 1 in a page that is not cross-origin isolated; `description` says how many. */
+  readonly threads?: number | "auto";
+  /** Kernels instead of the ones inside the package: bytes or module of one build; say which with `build`. */
+  readonly wasm?: WasmDeviceOptions["wasm"];
   /** Where GPU adapters come from, `navigator.gpu` by default. */
   readonly gpu?: GPU;
   /** An adapter to use instead of asking for one. */
@@ -14,6 +20,7 @@ export interface DeviceOptions extends WasmDeviceOptions {
   readonly onChoice?: (choice: string) => void;
 }
 
+type WasmPart = Omit<DeviceOptions, "kind" | "gpu" | "gpuAdapter" | "onChoice">;
 type FindGpu = () => GPU | undefined | Promise<GPU | undefined>;
 
 /**
@@ -26,12 +33,16 @@ export function createDevice(options: DeviceOptions = {}): Promise<Device> {
 
 /** @param findHardware where `auto` looks. */
 export async function openDevice({ kind = "auto", gpu, gpuAdapter, onChoice, ...wasm }: DeviceOptions, find: FindGpu, findHardware: FindGpu): Promise<Device> {
-  if (kind === "wasm") return WasmDevice.create(wasm);
+  if (kind === "wasm") return openWasm(wasm);
   if (kind === "webgpu") return openGpu(gpu ?? (gpuAdapter ? undefined : await find()), gpuAdapter);
   if (kind !== "auto") throw new ShapeError("createDevice", "kind", { expected: "auto, wasm or webgpu", got: kind });
   const { device, choice } = await openHardwareGpu(gpuAdapter ? () => gpu : () => gpu ?? findHardware(), gpuAdapter);
   onChoice?.(choice);
-  return device ?? WasmDevice.create(wasm);
+  return device ?? openWasm(wasm);
+}
+
+function openWasm({ threads = 1, ...options }: WasmPart): Promise<Device> {
+  return WasmDevice.create({ wasm: kernels, workers: webWorkers, ...options, threads: threads === "auto" ? webThreads() : threads });
 }
 
 /** A GPU that computes faster than a CPU, or the reason why there is none. */

@@ -1,10 +1,10 @@
+import { kernels } from "#kernels";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
-import { openHardwareGpu } from "../create-device.ts";
+import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts";
 import { DeviceError } from "../errors.ts";
-import { nodeHardwareGpu } from "../io/gpu-node.ts";
+import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
 import { planThreads } from "../io/threads-node.ts";
-import { createDevice } from "../node.ts";
 import { WasmDevice } from "../wasm/device.ts";
 import { isWasmBuild, pickBuild, type WasmBuild } from "../wasm/kernels.ts";
 import { plural, shortNumber } from "./format.ts";
@@ -21,12 +21,12 @@ export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, 
   const gpu = await gpuFor(values.device ?? "auto", output, build);
   if (gpu) return gpu;
   if (values.relaxedSimd !== false) allowRelaxedSimd();
-  return WasmDevice.create({ ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
+  return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
 async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined): Promise<Device | undefined> {
   if (kind === "wasm") return undefined;
-  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return createDevice({ kind: "webgpu" });
+  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu" }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
   const { device, choice } = await openHardwareGpu(nodeHardwareGpu);
   output.note(output.notePaint.dim(`device ${choice}`));
