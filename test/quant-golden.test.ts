@@ -103,7 +103,7 @@ async function checkBlockwise8(blocksize: number, run: Run): Promise<void> {
 
 const byReference: Run = async (test, { inputs, params }) => test.reference(inputs, params) as Arrays;
 const runs: [string, Run][] = [["reference", byReference]];
-for (const device of await testDevices()) runs.push([device.description, (test, item) => runOp(device, test, item)]);
+for (const device of await testDevices({ gpu: true })) runs.push([device.description, (test, item) => runOp(device, test, item)]);
 
 for (const [name, run] of runs) {
   const fourBit = suite(`golden: 4-bit on ${name}`);

@@ -1,6 +1,8 @@
+import code from "../../gpu/dequantize-4bit.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { ARITHMETIC, GRID, HALF } from "./gpu-lib.ts";
 
 /**
  * y[i] = f32(code[c[i]] · scale[i / blocksize]), c = 4-bit codes, element 2j in the high nibble of byte j.
@@ -37,5 +39,6 @@ export const dequantize4bit = defineOp({
   scratch: () => 128,
   cost: ({ n, blocksize, nested }) => ({ bytes: 4.5 * n + (nested ? 1 : 4) * Math.ceil(n / blocksize), flops: n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: [{ entry: "main", lib: [GRID, ...ARITHMETIC, HALF], workgroups: ({ n }) => Math.ceil(n / 4096) }] },
 });

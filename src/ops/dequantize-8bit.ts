@@ -1,5 +1,7 @@
+import code from "../../gpu/dequantize-8bit.wgsl";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { ARITHMETIC, elementwise } from "./gpu-lib.ts";
 
 /**
  * y[i] = f32(f32(code[q[i]] · absmax[i / blocksize]) + offset), two roundings.
@@ -24,5 +26,6 @@ export const dequantize8bit = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n, blocksize }) => ({ bytes: 5 * n + 4 * Math.ceil(n / blocksize), flops: 2 * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n, ...ARITHMETIC) },
 });

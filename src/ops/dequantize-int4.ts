@@ -1,5 +1,7 @@
+import code from "../../gpu/dequantize-int4.wgsl";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { ARITHMETIC, elementwise } from "./gpu-lib.ts";
 
 /** y[i] = f32(packed[i] · f32(absmax[i / blocksize] / 7)): what `quantize-int4` kept. n = 0 does nothing. */
 export const dequantizeInt4 = defineOp({
@@ -17,5 +19,6 @@ export const dequantizeInt4 = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n, blocksize }) => ({ bytes: 4.5 * n + 4 * Math.ceil(n / blocksize), flops: n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: elementwise(({ n }) => n, ...ARITHMETIC) },
 });

@@ -37,5 +37,5 @@ export const dropout = defineOp({
   cost: ({ rows, n, accumulate }) => ({ bytes: (8 + (accumulate ? 4 : 0)) * rows * n, flops: 2 * rows * n }),
   agreement: { relative: 1.2e-7, absolute: 0 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: [{ entry: "main", lib: [GRID, PHILOX], workgroups: ({ rows, n, rowsPerSequence }) => Math.ceil((Math.ceil(rows / rowsPerSequence) * Math.ceil((rowsPerSequence * n) / 4)) / 256) }] },
+  gpu: { code, passes: [{ entry: "main", lib: [GRID, ...PHILOX], workgroups: ({ rows, n, rowsPerSequence }) => Math.ceil((Math.ceil(rows / rowsPerSequence) * Math.ceil((rowsPerSequence * n) / 4)) / 256) }] },
 });

@@ -1,6 +1,8 @@
+import code from "../../gpu/quantize-4bit.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { blockwise, HALF } from "./gpu-lib.ts";
 
 const INPUT_TYPES: readonly string[] = ["f32", "f16", "bf16"];
 
@@ -37,5 +39,6 @@ export const quantize4bit = defineOp({
   scratch: ({ blocksize }) => 256 + 4 * blocksize,
   cost: ({ n, blocksize, inputType }) => ({ bytes: (inputType ? 2.5 : 4.5) * n + 4 * Math.ceil(n / blocksize), flops: 2 * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: blockwise(HALF) },
 });

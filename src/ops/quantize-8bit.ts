@@ -1,5 +1,7 @@
+import code from "../../gpu/quantize-8bit.wgsl";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { blockwise } from "./gpu-lib.ts";
 
 /**
  * d = f32(x − offset), absmax[b] = max |d| over the NaN-free elements of block b,
@@ -28,5 +30,6 @@ export const quantize8bit = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n, blocksize }) => ({ bytes: 5 * n + 4 * Math.ceil(n / blocksize), flops: 8 * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: blockwise() },
 });

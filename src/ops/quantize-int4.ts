@@ -1,5 +1,7 @@
+import code from "../../gpu/quantize-int4.wgsl";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { blockwise, LEVELS } from "./gpu-lib.ts";
 
 /**
  * absmax[b] = max |x| over block b, packed = nearest integer (ties to even) of
@@ -25,5 +27,6 @@ export const quantizeInt4 = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n, blocksize }) => ({ bytes: 4.5 * n + 4 * Math.ceil(n / blocksize), flops: 2 * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: blockwise(LEVELS) },
 });

@@ -1,5 +1,7 @@
+import code from "../../gpu/quantize-int8.wgsl";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
+import { blockwise, LEVELS } from "./gpu-lib.ts";
 
 /**
  * absmax[b] = max |x| over block b, q = nearest integer (ties to even) of
@@ -24,5 +26,6 @@ export const quantizeInt8 = defineOp({
   tiles: ({ n }) => Math.ceil(n / 65536),
   cost: ({ n, blocksize }) => ({ bytes: 5 * n + 4 * Math.ceil(n / blocksize), flops: 2 * n }),
   agreement: "bits",
-  devices: ["wasm"],
+  devices: ["wasm", "webgpu"],
+  gpu: { code, passes: blockwise(LEVELS) },
 });
