@@ -11,7 +11,7 @@ const up = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const training = (layers: number, trained = layers): Plan => new Plan([...up(layers), ...up(layers).slice(layers - trained).reverse()]);
 const sweep = (layers: number): Plan => new Plan(up(layers));
 const UNIT = 256;
-const ROOM = 2 ** 18;
+const ROOM = 2 ** 19;
 
 /** A page whose bytes say which page it is. */
 function page(number: number, units = 1, read?: (into: Uint8Array) => void | Promise<void>): Page {

@@ -17,6 +17,8 @@ interface Kinds {
   /** A text, or nothing after the flag: then empty. */
   optional: string;
   threads: number | "auto";
+  /** `1,2,auto` */
+  threadCounts: (number | "auto")[];
   /** `q_proj,v_proj` */
   names: string[];
   /** `0,1,5` */
@@ -129,19 +131,27 @@ export const OPTIONS = {
 
   "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
   force: { kind: "switch", group: "Output", default: false, help: "use the output folder though it exists" },
+  size: { kind: "names", group: "Machine", hint: "SIZE,SIZE", help: "sizes to measure, spelled as the report spells them: 4096x4096, 512x1536x576" },
+  compare: { kind: "text", group: "Output", hint: "FILE", help: "compare with what an earlier --json FILE kept" },
   json: { kind: "switch", group: "Output", default: false, help: "JSON lines on stdout, all else on stderr" },
 } as const satisfies Record<string, OptionSpec>;
 
 export type Flag = keyof typeof OPTIONS;
 
-export function optionOf(flag: Flag): OptionSpec {
-  return OPTIONS[flag];
+/** Where a command differs from the table. */
+export type Differences<F extends Flag> = Partial<Record<F, Partial<Pick<OptionSpec, "kind" | "default" | "help" | "hint">>>>;
+
+/** The option as the table has it, or as a command that differs does. */
+export function optionOf(flag: Flag, differs?: Differences<Flag>): OptionSpec {
+  return { ...OPTIONS[flag], ...differs?.[flag] };
 }
 
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 
 /** What a command gets: API names, typed; undefined where the flag was not given. */
-export type Values<F extends Flag> = { readonly [K in F as Camel<K>]?: Kinds[(typeof OPTIONS)[K]["kind"]] | undefined };
+export type Values<F extends Flag, D extends Differences<F> = {}> = { readonly [K in F as Camel<K>]?: Kinds[KindOf<K, D>] | undefined };
+
+type KindOf<K extends Flag, D> = D extends Record<K, { readonly kind: infer Own extends Kind }> ? Own : (typeof OPTIONS)[K]["kind"];
 
 /** `lora-alpha` → `loraAlpha` */
 export function apiName(flag: string): string {

@@ -37,7 +37,7 @@ export interface PagingStats {
 /** Least frames that work: one to compute with while the other is filled. */
 const LEAST = 2;
 /** Left alone for what the device allocates for itself in its first step: scratch, read-backs, copies of views. */
-export const ROOM = 2 ** 18;
+export const ROOM = 2 ** 19;
 
 /**
  * Lends the frames of a device to the pages of a model that does not fit: Belady's choice of the victim, which a known
