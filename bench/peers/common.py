@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -131,6 +133,35 @@ def write_logits(model, ids, file, last):
 
 def peak_rss_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def serve(name, prepare, round_ms=20, warm_ms=300):
+    """A peer of run.mjs: serve.mjs says what it answers. prepare makes of a case a function that runs it once."""
+
+    def timed(times):
+        start = time.perf_counter()
+        for _ in range(times):
+            run()
+        return (time.perf_counter() - start) * 1e3 / times
+
+    run, repeats = None, 1
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if request["do"] == "prepare":
+                run = prepare(request["case"])
+                once, end = timed(1), time.perf_counter() + warm_ms / 1e3
+                while time.perf_counter() < end and once < warm_ms:
+                    once = timed(1)
+                repeats = max(1, -int(-round_ms // once))
+                answer = {"name": name, "once_ms": once}
+            elif request["do"] == "round":
+                answer = {"ms": timed(repeats)}
+            else:
+                answer = {"peak_memory_bytes": peak_rss_bytes()}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
