@@ -138,30 +138,31 @@ def peak_rss_bytes():
 def serve(name, prepare, round_ms=20, warm_ms=300):
     """A peer of run.mjs: serve.mjs says what it answers. prepare makes of a case a function that runs it once."""
 
-    def timed(times):
+    def timed(run, times):
         start = time.perf_counter()
         for _ in range(times):
             run()
         return (time.perf_counter() - start) * 1e3 / times
 
-    run, repeats = None, 1
+    def answer(request):
+        if request["do"] == "memory":
+            return {"peak_memory_bytes": peak_rss_bytes()}
+        if request["do"] == "round":
+            return {"ms": timed(*prepared[request["id"]])}
+        run = prepare(request["case"])
+        once, end = timed(run, 1), time.perf_counter() + warm_ms / 1e3
+        while time.perf_counter() < end and once < warm_ms:
+            once = timed(run, 1)
+        prepared[request["id"]] = run, -int(-round_ms // once)
+        return {"name": name}
+
+    prepared = {}
     for line in sys.stdin:
-        request = json.loads(line)
         try:
-            if request["do"] == "prepare":
-                run = prepare(request["case"])
-                once, end = timed(1), time.perf_counter() + warm_ms / 1e3
-                while time.perf_counter() < end and once < warm_ms:
-                    once = timed(1)
-                repeats = max(1, -int(-round_ms // once))
-                answer = {"name": name, "once_ms": once}
-            elif request["do"] == "round":
-                answer = {"ms": timed(repeats)}
-            else:
-                answer = {"peak_memory_bytes": peak_rss_bytes()}
+            result = answer(json.loads(line))
         except Exception:
-            answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), flush=True)
+            result = {"error": traceback.format_exc()}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

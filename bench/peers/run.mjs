@@ -70,20 +70,30 @@ function pinned(command, count) {
 class Peer {
   #process;
   #lines;
+  #said = "";
+  #prepared = 0;
 
   constructor({ command, threads: count }) {
     const [file, ...args] = pinned(command, count);
-    this.#process = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, OMP_NUM_THREADS: String(count), MKL_NUM_THREADS: String(count), HF_HUB_OFFLINE: "1" } });
+    this.#process = spawn(file, args, { stdio: "pipe", env: { ...process.env, OMP_NUM_THREADS: String(count), MKL_NUM_THREADS: String(count), HF_HUB_OFFLINE: "1" } });
+    this.#process.stderr.on("data", (text) => { this.#said = (this.#said + text).slice(-2000); });
     this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
   }
 
   async ask(request) {
     this.#process.stdin.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`a contender ended: ${this.#process.spawnargs.join(" ")}`);
+    if (done) throw new Error(`a contender ended: ${this.#process.spawnargs.join(" ")}\n${this.#said}`);
     const answer = JSON.parse(value);
     if (answer.error) throw new Error(answer.error);
     return answer;
+  }
+
+  /** @returns the contender's name, and what times a round of the case. */
+  async prepare(item) {
+    const id = this.#prepared++;
+    const { name } = await this.ask({ do: "prepare", id, case: item });
+    return { name: item.op?.endsWith("-in-place") ? `${name}, kernel alone` : name, round: async () => (await this.ask({ do: "round", id })).ms };
   }
 
   stop() {
@@ -92,25 +102,25 @@ class Peer {
   }
 }
 
-async function compare({ title, contenders, rounds: own, tokens }) {
-  const present = contenders.filter(({ missing, command }) => !missing || void console.log(`${title}: without ${command[1]?.split("/").at(-1)}, which needs ${missing}`));
-  const peers = present.map((contender) => new Peer(contender));
-  try {
-    const names = [];
-    for (const [i, peer] of peers.entries()) names.push((await peer.ask({ do: "prepare", case: present[i].item })).name + suffix(present[i]));
-    const times = peers.map(() => []);
-    for (let round = 0; round < Number(options.rounds ?? own ?? 15); round++) {
-      for (const [i, peer] of peers.entries()) times[i].push((await peer.ask({ do: "round" })).ms);
+/** @param peers processes of this suite by command: those that take part in several comparisons start once. */
+async function compare({ title, contenders, rounds: own, tokens }, peers) {
+  const entries = [];
+  for (const contender of contenders) {
+    const key = contender.command.join(" ");
+    if (contender.missing) console.log(`${title}: without ${contender.command[1]?.split("/").at(-1)}, which needs ${contender.missing}`);
+    else {
+      if (!peers.has(key)) peers.set(key, new Peer(contender));
+      const peer = peers.get(key);
+      entries.push({ ...(await peer.prepare(contender.item)), peer, times: [] });
     }
-    const memory = [];
-    for (const peer of peers) memory.push((await peer.ask({ do: "memory" })).peak_memory_bytes);
-    return { title, tokens, contenders: names.map((name, i) => ({ name, times_ms: times[i], peak_memory_bytes: memory[i] })) };
-  } finally {
-    for (const peer of peers) peer.stop();
   }
+  for (let round = 0; round < Number(options.rounds ?? own ?? 15); round++) {
+    for (const entry of entries) entry.times.push(await entry.round());
+  }
+  const results = [];
+  for (const { name, times, peer } of entries) results.push({ name, times_ms: times, ...(await peer.ask({ do: "memory" })) });
+  return { title, tokens, contenders: results };
 }
-
-const suffix = ({ item }) => (item.op?.endsWith("-in-place") ? ", kernel alone" : "");
 
 function percentile(values, part) {
   const sorted = values.toSorted((a, b) => a - b);
@@ -121,12 +131,12 @@ function percentile(values, part) {
 
 const middle = (values) => percentile(values, 0.5);
 
-/** Ratios are of the first contender's speed to each other's, round by round. */
+/** The ratio is that of the first contender's speed to this one's, round by round. */
 function show({ title, tokens, contenders: [first, ...others] }) {
   console.log(`\n${title}`);
   for (const { name, times_ms: times, peak_memory_bytes: bytes } of [first, ...others]) {
     const ratios = times.map((ms, i) => ms / first.times_ms[i]);
-    const ratio = name === first.name ? "" : `${middle(ratios).toFixed(2)} × as fast as it (${percentile(ratios, 0.1).toFixed(2)} … ${percentile(ratios, 0.9).toFixed(2)})`;
+    const ratio = name === first.name ? "" : `${middle(ratios).toFixed(2)} × (${percentile(ratios, 0.1).toFixed(2)} … ${percentile(ratios, 0.9).toFixed(2)})`;
     const spread = `±${((50 * (percentile(times, 0.9) - percentile(times, 0.1))) / middle(times)).toFixed(0)} %`;
     const speed = tokens ? `${((1000 * tokens) / middle(times)).toFixed(1)} tokens/s, peak ${(bytes / 1e6).toFixed(0)} MB` : "";
     console.log(`  ${name.padEnd(48)} ${middle(times).toPrecision(4).padStart(8)} ms ${spread.padStart(6)}  ${[speed, ratio].filter(Boolean).join("; ")}`);
@@ -140,13 +150,20 @@ if (unknown || !Number.isInteger(threads) || threads < 1) {
   process.exit(2);
 }
 await esbuild.build({
-  entryPoints: [join(here, "nibblelm.ts")], outfile: join(root, ".tmp/peers/nibblelm.mjs"),
-  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", loader: { ".wgsl": "text" }, logLevel: "warning",
+  entryPoints: [join(here, "nibblelm.mjs")], outfile: join(root, ".tmp/peers/nibblelm.mjs"),
+  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 });
 const results = [];
-for (const comparison of names.flatMap((name) => SUITES[name](options.size))) {
-  const result = await compare(comparison);
-  show(result);
-  results.push(result);
+console.log("× is the first line's speed over this line's: median of the rounds (10th … 90th percentile)");
+for (const name of names) {
+  const peers = new Map();
+  try {
+    for (const comparison of SUITES[name](options.size)) {
+      results.push(await compare(comparison, peers));
+      show(results.at(-1));
+    }
+  } finally {
+    for (const peer of peers.values()) peer.stop();
+  }
 }
 if (options.json) writeFileSync(options.json, `${JSON.stringify({ cpu: cpus()[0].model, node: process.version, date: new Date().toISOString(), results }, undefined, 1)}\n`);
