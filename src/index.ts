@@ -15,7 +15,8 @@ export type { Resolution } from "./commands/resolutions.ts";
 
 export { createDevice, type DeviceOptions } from "./create-device.ts";
 export { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
-export { pickBuild, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export { pickBuild, type KernelBuilds, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export { webWorkers } from "./io/workers-web.ts";
 export type { Pace, PaceRecord, Schedule, Throttle } from "./wasm/pace.ts";
 export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
 export type { Device, DeviceMemory } from "./device.ts";

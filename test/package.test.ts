@@ -1,4 +1,4 @@
-// The package as users get it: packed, unpacked beside its dependencies, type-checked against and run.
+// The package as users get it: packed, linted, unpacked beside its dependencies, type-checked against and run.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +9,12 @@ import * as assert from "uvu/assert";
 const SCRIPT = `
 import { dequantizeTensor, quantizeTensor, ShapeError, type QuantizedTensor } from "nibblelm";
 import { createDevice, loadModel } from "nibblelm/node";
+import { storageBytesOf, ShapeError as QuantShapeError } from "nibblelm/quant";
+import { loadTokenizer } from "nibblelm/text";
+import { TRAIN_DEFAULTS, webWorkers, type WorkerHost } from "nibblelm/train";
+
+const host: WorkerHost = webWorkers;
+const entries = [storageBytesOf(quantizeTensor(new Float32Array(64).fill(1))) > 32, QuantShapeError === ShapeError, typeof loadTokenizer === "function", TRAIN_DEFAULTS.r === 16, typeof host.spawn === "function"];
 
 const values = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i));
 const q: QuantizedTensor = quantizeTensor(values, { type: "nf4", blocksize: 64, shape: [10, 100] });
@@ -35,7 +41,7 @@ for (;;) {
 }
 model.dispose();
 await device.dispose();
-console.log(JSON.stringify({ worst, refused, text, tokens, device: device.description }));
+console.log(JSON.stringify({ entries, worst, refused, text, tokens, device: device.description }));
 `;
 
 const TSCONFIG = {
@@ -52,6 +58,7 @@ function link(name: string, modules: string): void {
   symlinkSync(realpathSync(join("node_modules", name)), to);
 }
 
+const bin = (name: string, path: string): string => join(realpathSync(join("node_modules", name)), path);
 const npm = process.platform === "win32" ? "npm.cmd" : "npm";
 const packed = suite("package");
 
@@ -63,16 +70,19 @@ packed("what npm would install type-checks and runs", () => {
     mkdirSync(join(modules, "nibblelm"), { recursive: true });
     run(npm, ["pack", "--ignore-scripts", "--pack-destination", folder], ".");
     const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"))!;
+    run(process.execPath, [bin("publint", "src/cli.js"), join(folder, tarball), "--strict"], ".");
+    run(process.execPath, [bin("@arethetypeswrong/cli", "dist/index.js"), join(folder, tarball), "--profile", "esm-only"], ".");
     run("tar", ["-xzf", join(folder, tarball), "-C", join(modules, "nibblelm"), "--strip-components=1"], ".");
     const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { dependencies: Record<string, string> };
     for (const name of [...Object.keys(dependencies), "@types/node"]) link(name, modules);
     writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(TSCONFIG));
     writeFileSync(join(folder, "use.ts"), SCRIPT);
-    run(process.execPath, [join(realpathSync("node_modules/typescript"), "bin/tsc"), "-p", folder], ".");
-    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { worst: number; refused: boolean; text: string; tokens: number; device: string };
+    run(process.execPath, [bin("typescript", "bin/tsc"), "-p", folder], ".");
+    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { entries: boolean[]; worst: number; refused: boolean; text: string; tokens: number; device: string };
     assert.ok(result.worst > 0 && result.worst < 0.16, `largest error ${result.worst}`);
     assert.ok(result.refused);
+    assert.equal(result.entries, [true, true, true, true, true]);
     assert.is(result.tokens, 4);
     assert.ok(result.text.length > 0);
     assert.match(result.device, /2 threads/);
