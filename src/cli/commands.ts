@@ -13,6 +13,7 @@ export const COMMANDS = {
   eval: { summary: "measure loss and perplexity on a text", load: () => import("./eval.ts") },
   generate: { summary: "continue a text, or answer a message", load: () => import("./generate.ts") },
   inspect: { summary: "what lies in a model, an adapter or a file, and what fewer bits would cost", load: () => import("./inspect.ts") },
+  playground: { summary: "a page where you fine-tune a model in a browser tab", load: () => import("./playground.ts") },
   doctor: { summary: "what this machine can do, and whether the kernels work on it", load: () => import("./doctor.ts") },
 } as const satisfies Record<string, Entry>;
 

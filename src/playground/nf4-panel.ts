@@ -35,7 +35,7 @@ function blockView(exhibit: Exhibit, block: number): Element[] {
   const codes = element("p", `Codes: ${values.map((_, i) => exhibit.codes[from + i].toString(16)).join(" ")}`);
   codes.style.overflowWrap = "anywhere";
   return [picture(values, snapped, absmax, exhibit.levels), codes, tableOf([
-    ["", "stored as", "absmax", "error (RMS)", "of the weights' RMS"],
+    ["", "stored as", "absmax", "RMS error", "of RMS"],
     ["NF4", "f32 absmax", absmax.toPrecision(5), error.toExponential(2), percent(error, rms(values))],
     ["NF4, double-quantized", "8-bit absmax", exhibit.nestedAbsmax[block].toPrecision(5), errorNested.toExponential(2), percent(errorNested, rms(values))],
   ])];
