@@ -3,6 +3,10 @@ export { quantizeTensor, type QuantizeTensorOptions } from "./quant/quantize-ten
 export { dequantizeTensor, type DequantizeTensorOptions } from "./quant/dequantize-tensor.ts";
 export { storageBytesOf, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quant/quantized-tensor.ts";
 
+export { quantize, type QuantizeCall, type QuantizeOptions, type QuantizeResult } from "./commands/quantize.ts";
+export { merge, type MergeCall, type MergeDtype, type MergeOptions, type MergeResult } from "./commands/merge.ts";
+export type { ModelSizes, TensorProgress } from "./commands/convert-model.ts";
+export type { Difference, TensorDifference } from "./commands/difference.ts";
 export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
 export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
 export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";

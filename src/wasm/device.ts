@@ -28,6 +28,7 @@ export interface WasmDeviceOptions {
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 const SCRATCH_ALIGN = 64;
+const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
 type OpTask = ProgramOp & { run: Kernel };
@@ -80,7 +81,7 @@ export class WasmDevice implements Device, Throttle {
 
   static async create(options: WasmDeviceOptions): Promise<WasmDevice> {
     const { threads = 1, workers, pace } = options;
-    if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
+    if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ShapeError("threads", "not a number of threads", { expected: `a whole number from 1 to ${MOST_THREADS}`, got: threads });
     const shared = threads > 1 || pace !== undefined;
     const { memory, build, source, limit } = prepare(options, shared);
     const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
