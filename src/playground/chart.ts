@@ -9,18 +9,20 @@ export class LossChart {
 
   constructor() {
     const style = getComputedStyle(document.documentElement);
-    const colour = (name: string): string => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+    const colour = (name: string) => (): string => style.getPropertyValue(name).trim(); // read at every drawing: the theme may change
+    const lines = { stroke: colour("--line"), width: 1 };
+    const axis = { stroke: colour("--quiet"), grid: lines, ticks: lines };
     const number = (_: uPlot, value: number | null): string => (value === null ? "–" : value.toFixed(3));
     this.#plot = new uPlot({
       width: 600, height: 240, scales: { x: { time: false } },
-      axes: [{ ...axis, label: "step", labelSize: 16, size: 34, stroke: colour("--quiet") }, { ...axis, size: 44 }],
+      axes: [{ ...axis, label: "step", labelSize: 16, size: 34 }, { ...axis, size: 44 }],
       series: [
         { label: "step" },
-        { label: "loss", stroke: colour("--line"), width: 1.5, points: { show: false }, value: number },
+        { label: "loss", stroke: colour("--quiet"), width: 1, points: { show: false }, value: number },
         { label: "mean of ten", stroke: colour("--accent"), width: 2.5, points: { show: false }, value: number },
       ],
     }, [[], [], []], byId("chart"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plot.redraw());
     new ResizeObserver(([{ contentRect }]) => this.#plot.setSize({ width: Math.max(200, contentRect.width), height: 240 })).observe(byId("chart"));
   }
 
