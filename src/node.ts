@@ -128,7 +128,7 @@ export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation
 export class NodeLanguageModel extends LanguageModel {
   /** @param source path of a folder with PEFT's files, or the folder itself. @throws FormatError when the adapter is for another model. */
   override async loadAdapter(source: string | SourceFolder): Promise<LoadedAdapter> {
-    return super.loadAdapter(await openFolder(source));
+    return super.loadAdapter(await openSource(source));
   }
 }
 

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.ts";
-import { blobFolder } from "./blobs.ts";
 import { checkFileName } from "./file-name.ts";
+import { memoryFolder } from "./memory.ts";
 import type { RunFolder } from "./run-folder.ts";
 import type { ByteSink, SinkFolder, SourceFolder } from "./types.ts";
 
@@ -18,7 +18,7 @@ export async function openStored(parent: FileSystemDirectoryHandle, name: string
   for await (const [file, handle] of (await parent.getDirectoryHandle(version)).entries()) {
     if (handle.kind === "file") files.push([file, await (handle as FileSystemFileHandle).getFile()]);
   }
-  return blobFolder(name, files);
+  return memoryFolder(name, files);
 }
 
 /** Names under which something is stored. */

@@ -5,7 +5,7 @@ import { loadModel, type AdapterUse, type LanguageModel, type LoadedAdapter } fr
 import { openModel } from "../commands/open-model.ts";
 import { train } from "../commands/train.ts";
 import { FormatError } from "../errors.ts";
-import { blobFolder } from "../io/blobs.ts";
+import { openSource } from "../io/open-source.ts";
 import type { TokenRow } from "../data/collate.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { demoFiles, demoText } from "./demo-files.ts";
@@ -40,7 +40,7 @@ export class Engine {
 
   /** Quantizes the demo, or files that a person chose, into the page's storage. */
   async chooseModel(files: readonly File[] | "demo", tell: Listener): Promise<ModelFacts> {
-    const source = files === "demo" ? await demoFiles() : blobFolder(files.length === 1 ? files[0].name : "model", files.map((file) => [file.name, file]));
+    const source = files === "demo" ? await demoFiles() : await openSource(files, files.length === 1 ? { name: files[0].name } : { name: "model" });
     const device = await this.#on(this.#state.settings);
     this.#forgetModel();
     const { bytesIn, bytesOut, parameters, bitsPerParam } = await quantize({
