@@ -12,7 +12,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   "op.ts": [...LEAVES, "tensor.ts"], "device.ts": [...LEAVES, "tensor.ts", "op.ts"],
   ops: BASE, wasm: BASE, webgpu: BASE,
   format: [...LEAVES, "io/types.ts"],
-  io: [...LEAVES, "wasm/worker-host.ts", "wasm/worker-main.ts", "wasm/pace.ts"],
+  io: [...LEAVES, "wasm/worker-host.ts", "wasm/worker-main.ts", "wasm/pace.ts", "webgpu/adapter.ts", "webgpu/dawn.ts"],
   text: [...BASE, "format"], data: [...BASE, "text", "nn"],
   nn: [...BASE, "ops", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data"],
   quant: [...BASE, "ops", "format", "wasm"],
