@@ -1,5 +1,6 @@
 import { collate, countTargets, type TokenRow } from "../data/collate.ts";
 import type { BatchPass } from "../nn/batch-pass.ts";
+import { refuseZeroLoss } from "../optim/computed.ts";
 
 export interface Evaluation {
   /** Mean negative log-likelihood of the target tokens, in nats. */
@@ -23,5 +24,6 @@ export async function evaluateRows(pass: BatchPass, rows: readonly TokenRow[], b
   }
   const tokens = countTargets(rows);
   const loss = sum / tokens;
+  refuseZeroLoss("evaluate", loss, tokens);
   return { loss, perplexity: Math.exp(loss), tokens };
 }

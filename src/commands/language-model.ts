@@ -59,15 +59,15 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A model ready to generate and to be measured. */
-export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
+/** A model ready to generate and to be measured. `Model` is what a runtime adds to it. */
+export async function loadModel<M extends LanguageModel = LanguageModel>(options: LoadModelOptions, Model: new (...parts: ConstructorParameters<typeof LanguageModel>) => M = LanguageModel as never): Promise<M> {
   const checkpoint = await openModel(options.model);
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
     const { onProgress, signal } = options;
     const llama = await loadLlama(options.device, checkpoint, { quantization, onProgress, signal });
-    return new LanguageModel(options.device, llama, checkpoint, tokenizer);
+    return new Model(options.device, llama, checkpoint, tokenizer);
   } finally {
     await checkpoint.close();
   }

@@ -26,6 +26,7 @@ export class WebGpuDevice implements Device {
   readonly adapter: AdapterFacts;
   /** Resolves when the driver takes the device away; every call then throws this error. */
   readonly lost: Promise<DeviceError>;
+  readonly owner: GPU | undefined; // Dawn's devices die with the object they came from
   readonly #gpu: GPUDevice;
   readonly #faults: Faults;
   readonly #memory: GpuMemory;
@@ -37,7 +38,8 @@ export class WebGpuDevice implements Device {
   #scratch: GpuBuffer | undefined;
   #disposed: Promise<void> | undefined;
 
-  private constructor(gpu: GPUDevice, adapter: AdapterFacts) {
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts, owner: GPU | undefined) {
+    this.owner = owner;
     this.#gpu = gpu;
     this.adapter = adapter;
     this.#faults = new Faults(gpu, adapter.name);
@@ -52,7 +54,7 @@ export class WebGpuDevice implements Device {
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
     const adapter = await requestAdapter(options);
-    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter));
+    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options.gpu);
     try {
       for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
       await device.#faults.settle();
