@@ -67,8 +67,8 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A model ready to generate and to be measured. */
-export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
+/** A model ready to generate and to be measured. `Model` is what a runtime adds to it. */
+export async function loadModel<M extends LanguageModel = LanguageModel>(options: LoadModelOptions, Model: new (...parts: ConstructorParameters<typeof LanguageModel>) => M = LanguageModel as never): Promise<M> {
   const checkpoint = await openModel(options.model);
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
@@ -81,7 +81,7 @@ export async function loadModel(options: LoadModelOptions): Promise<LanguageMode
     });
     const llama = await loadLlama(device, checkpoint, { ...load, paging });
     if (!llama.pager) await checkpoint.close();
-    return new LanguageModel(options.device, llama, checkpoint, tokenizer);
+    return new Model(options.device, llama, checkpoint, tokenizer);
   } catch (error) {
     await checkpoint.close();
     throw error;
