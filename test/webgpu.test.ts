@@ -1,5 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createDevice } from "../src/create-device.ts";
+import type { Device } from "../src/device.ts";
 import { DeviceError, KernelError, MemoryError, ShapeError } from "../src/errors.ts";
 import { defineOp, type Op } from "../src/op.ts";
 import * as table from "../src/ops/index.ts";
@@ -43,6 +45,31 @@ absent("an adapter that gives no device", async () => {
   const error = await refusal({ gpuAdapter: { info: { description: "busy" }, features: new Set(), limits, requestDevice } as unknown as GPUAdapter });
   assert.instance(error, DeviceError);
   assert.match(error.message, /busy gave no device: got in use/);
+});
+
+const auto = (adapter: unknown): Promise<{ device: Device; choice: string }> => {
+  const gpu = { requestAdapter: async () => adapter } as unknown as GPU;
+  let choice = "";
+  return createDevice({ gpu, onChoice: (text) => { choice = text; } }).then((device) => ({ device, choice }));
+};
+absent("auto computes on the CPU where no adapter is, and says so", async () => {
+  const { device, choice } = await auto(null);
+  assert.is(device.kind, "wasm");
+  assert.match(choice, /^wasm: webgpu: no GPU adapter/);
+  await device.dispose();
+});
+absent("auto does not take a software adapter", async () => {
+  const { device, choice } = await auto({ info: { description: "llvmpipe (LLVM 15)" }, features: new Set(), limits: {} });
+  assert.is(device.kind, "wasm");
+  assert.is(choice, "wasm: the GPU adapter llvmpipe (LLVM 15) computes on the CPU, more slowly");
+  await device.dispose();
+});
+absent("auto goes on without a GPU that gives no device", async () => {
+  const limits = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256 };
+  const { device, choice } = await auto({ info: { description: "Acme" }, features: new Set(), limits, requestDevice: async () => { throw new Error("in use"); } });
+  assert.is(device.kind, "wasm");
+  assert.match(choice, /^wasm: webgpu: Acme gave no device: got in use/);
+  await device.dispose();
 });
 absent.run();
 
@@ -195,6 +222,22 @@ async function failing(): Promise<void> {
     const device = await WebGpuDevice.create({ gpuAdapter: adapter });
     return { device, inner: inner! };
   }
+
+  here("auto takes a GPU that is hardware", async () => {
+    const adapter = (await gpu.requestAdapter())!;
+    const hardware = new Proxy(adapter, {
+      get: (target, name) => {
+        if (name === "info") return { description: "Acme 9000" };
+        const value = Reflect.get(target, name, target) as unknown;
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    let choice = "";
+    const device = await createDevice({ gpu, gpuAdapter: hardware, onChoice: (text) => { choice = text; } });
+    assert.is(choice, "webgpu: Acme 9000");
+    assert.is(device.description, "webgpu (Acme 9000)");
+    await device.dispose();
+  });
 
   here("a shader that does not compile names file and line", async () => {
     const error = await refusal({ gpu, ops: [broken(`${header}fn main() { y[0] = 1u; }`)] });

@@ -103,7 +103,8 @@ async function mergeInto(checkpoint: Checkpoint, adapter: Adapter, call: MergeCa
 function notesOf({ tokenizer, change, rounding }: Omit<MergeResult, "notes">, { dtype = "bf16" }: MergeOptions): string[] {
   return [
     ...(tokenizer ? [] : ["The base has no tokenizer, so the output has none: training and generating need one."]),
-    ...(rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} changes the weights about as much as the adapter did, which may undo a part of the training; bf16 and f32 keep more.`] : []),
+    ...(change.max === 0 ? ["The adapter changes nothing: its B matrices are 0, as before training."] : []),
+    ...(change.max > 0 && rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} changes the weights about as much as the adapter did, which may undo a part of the training; bf16 and f32 keep more.`] : []),
   ];
 }
 
