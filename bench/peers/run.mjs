@@ -134,6 +134,7 @@ function percentile(values, part) {
   return below + (at - Math.floor(at)) * (sorted[Math.ceil(at)] - below);
 }
 
+const milliseconds = (ms) => (ms >= 1000 ? ms.toFixed(0) : ms.toPrecision(4));
 const middle = (values) => percentile(values, 0.5);
 
 /** The ratio is that of the first contender's speed to this one's, round by round. */
@@ -144,7 +145,7 @@ function show({ title, tokens, contenders: [first, ...others] }) {
     const ratio = name === first.name ? "" : `${middle(ratios).toFixed(2)} × (${percentile(ratios, 0.1).toFixed(2)} … ${percentile(ratios, 0.9).toFixed(2)})`;
     const spread = `±${((50 * (percentile(times, 0.9) - percentile(times, 0.1))) / middle(times)).toFixed(0)} %`;
     const speed = tokens ? `${((1000 * tokens) / middle(times)).toFixed(1)} tokens/s, peak ${(bytes / 1e6).toFixed(0)} MB` : "";
-    console.log(`  ${name.padEnd(48)} ${middle(times).toPrecision(4).padStart(8)} ms ${spread.padStart(6)}  ${[speed, ratio].filter(Boolean).join("; ")}`);
+    console.log(`  ${name.padEnd(48)} ${milliseconds(middle(times)).padStart(9)} ms ${spread.padStart(6)}  ${[speed, ratio].filter(Boolean).join("; ")}`);
   }
 }
 
