@@ -30,9 +30,7 @@ export async function runInChromium(module, steps) {
     const page = await browser.newPage();
     page.on("console", (message) => console.log(message.text()));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
-    const { passed, failed } = await page.evaluate(async ([path, count]) => (await import(path)).run(count), [`/${module}`, steps]);
-    console.log(`${passed} passed, ${failed} failed`);
-    return failed === 0;
+    return await page.evaluate(async ([path, count]) => (await import(path)).run(count), [`/${module}`, steps]);
   } finally {
     await browser.close();
     server.close();

@@ -25,9 +25,12 @@ function needed(file, how) {
 }
 
 function spawn(command, args, env = {}) {
-  const { status, error } = spawnSync(command, args, { stdio: "inherit", env: { ...process.env, ...env } });
+  const { status, error, stdout } = spawnSync(command, args, { stdio: ["ignore", "pipe", "inherit"], encoding: "utf8", env: { ...process.env, ...env } });
   if (error) throw error;
-  return status === 0;
+  process.stdout.write(stdout);
+  const counts = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
+  if (status !== 0 && !Number(counts?.[2])) throw new Error(`exit code ${status}`);
+  return { passed: Number(counts[1]), failed: Number(counts[2]) };
 }
 
 const names = process.argv.slice(2);
@@ -37,12 +40,17 @@ await esbuild.build({
   entryPoints: ["main", "page"].map((name) => `${HERE}${name}.ts`), outdir: ".tmp/gpu", outExtension: { ".js": ".mjs" }, bundle: true, format: "esm",
   target: "es2022", external: ["webgpu", "node:*"], loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 });
-let failed = 0;
+const total = { passed: 0, failed: 0 };
 for (const name of names.length ? names : Object.keys(TARGETS)) {
   console.log(`\ngpu on ${name}`);
   const began = performance.now();
-  const good = await Promise.resolve().then(TARGETS[name]).catch((error) => { console.log(error.message); return false; });
-  console.log(`${good ? "good" : "FAILED"}: ${name}, ${((performance.now() - began) / 1000).toFixed(0)} s`);
-  if (!good) failed++;
+  const { passed, failed } = await Promise.resolve().then(TARGETS[name]).catch((error) => {
+    console.log(`FAIL ${name}: ${error.message}`);
+    return { passed: 0, failed: 1 };
+  });
+  console.log(`${name}: ${passed} passed, ${failed} failed, ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  total.passed += passed;
+  total.failed += failed;
 }
-process.exitCode = failed ? 1 : 0;
+console.log(`gpus: ${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed || !total.passed ? 1 : 0;
