@@ -147,20 +147,20 @@ def serve(name, prepare, round_ms=20, warm_ms=300):
     """A peer of run.mjs: serve.mjs says what it answers. prepare makes of a case a function that runs it once."""
 
     def timed(run, times):
-        start = time.perf_counter()
+        cpu, start = time.process_time(), time.perf_counter()
         for _ in range(times):
             run()
-        return (time.perf_counter() - start) * 1e3 / times
+        return {"ms": (time.perf_counter() - start) * 1e3 / times, "cpu_ms": (time.process_time() - cpu) * 1e3 / times}
 
     def answer(request):
         if request["do"] == "memory":
             return {"peak_memory_bytes": peak_rss_bytes()}
         if request["do"] == "round":
-            return {"ms": timed(*prepared[request["id"]])}
+            return timed(*prepared[request["id"]])
         run = prepare(request["case"])
-        once, end = timed(run, 1), time.perf_counter() + warm_ms / 1e3
+        once, end = timed(run, 1)["ms"], time.perf_counter() + warm_ms / 1e3
         while time.perf_counter() < end and once < warm_ms:
-            once = timed(run, 1)
+            once = timed(run, 1)["ms"]
         prepared[request["id"]] = run, -int(-round_ms // once)
         return {"name": name}
 
