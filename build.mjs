@@ -1,6 +1,7 @@
 // The one build: AssemblyScript → Binaryen → esbuild, then tests, benchmarks or types on request.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import esbuild from "esbuild";
@@ -108,6 +109,7 @@ async function buildJs() {
     external: ["#kernels", "#quant-kernels"], plugins: [SMALL], define: { NIBBLELM_VERSION: JSON.stringify(version) },
   });
   await buildKernels();
+  await buildPlayground(version);
 }
 
 /** What `#kernels` and `#quant-kernels` of package.json lead to: bytes, or modules where a runtime compiles none. */
@@ -125,6 +127,21 @@ async function buildKernels() {
     await kernels("full", `full-${runtime}`, [asModule(suffix)]);
     await kernels("quant", `quant-${runtime}`, [asModule(suffix)]);
   }
+}
+
+/** The page: static files that any host can serve. What has been bundled decides the name of its cache. */
+async function buildPlayground(version) {
+  const out = "dist/playground";
+  const page = { ...COMMON, outdir: out, platform: "browser", packages: "bundle", minify: true, define: { NIBBLELM_VERSION: JSON.stringify(version) } };
+  rmSync(out, { recursive: true, force: true });
+  await esbuild.build({ ...page, entryPoints: ["main.ts", "worker.ts", "main.css"].map((f) => `src/playground/${f}`), alias: { "#kernels": "./dist/kernels/full.js", "#quant-kernels": "./dist/kernels/quant.js" } });
+  cpSync("src/playground/index.html", `${out}/index.html`);
+  cpSync("src/demo", `${out}/demo`, { recursive: true });
+  const files = readdirSync(out, { recursive: true }).map(String).filter((f) => statSync(join(out, f)).isFile()).sort();
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(readFileSync(join(out, file)));
+  const define = { PLAYGROUND_FILES: JSON.stringify(files), PLAYGROUND_BUILD: JSON.stringify(hash.digest("hex").slice(0, 12)) };
+  await esbuild.build({ ...page, entryPoints: ["src/playground/service-worker.ts"], define });
 }
 
 function run(command, args) {

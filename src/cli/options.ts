@@ -129,6 +129,8 @@ export const OPTIONS = {
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
+  port: { kind: "integer", group: "Machine", hint: "N", default: 4142, help: "port on this computer; 0 takes any that is free" },
+
   "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
   force: { kind: "switch", group: "Output", default: false, help: "use the output folder though it exists" },
   size: { kind: "names", group: "Machine", hint: "SIZE,SIZE", help: "sizes to measure, spelled as the report spells them: 4096x4096, 512x1536x576" },
