@@ -3,8 +3,8 @@ import { createDevice, loadModel, MemoryRun, openSource, train } from "nibblelm"
 import { dequantizeTensor, quantizeTensor } from "nibblelm/quant";
 
 /** @param onText called with every piece of the answer. */
-export async function fineTuneAndAsk({ modelUrl, dataUrl, kind = "wasm", onText = () => {} }) {
-  const device = await createDevice({ kind, threads: "auto" }); // one thread, unless the page is cross-origin isolated
+export async function fineTuneAndAsk({ modelUrl, dataUrl, kind = "wasm", threads = "auto", onText = () => {} }) {
+  const device = await createDevice({ kind, threads }); // auto: one thread, unless the page is cross-origin isolated
   const model = await openSource(new URL(modelUrl));
   const data = { name: "text.txt", bytes: new Uint8Array(await (await fetch(dataUrl)).arrayBuffer()) };
   const run = new MemoryRun();

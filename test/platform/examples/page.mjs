@@ -1,6 +1,10 @@
 import { fineTuneAndAsk } from "./browser.mjs";
 
-const options = { modelUrl: new URL("demo/", location.href).href, dataUrl: new URL("text.txt", location.href).href, kind: new URLSearchParams(location.search).get("kind") ?? "wasm" };
+const query = new URLSearchParams(location.search);
+const options = {
+  modelUrl: new URL("demo/", location.href).href, dataUrl: new URL("text.txt", location.href).href,
+  kind: query.get("kind") ?? "wasm", threads: query.has("threads") ? Number(query.get("threads")) : "auto",
+};
 
 /** In the page itself. */
 globalThis.inPage = async () => {
