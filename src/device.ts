@@ -37,8 +37,8 @@ export interface Device {
   write(tensor: Tensor, data: TypedArray): void;
   /** Checks the call against the contract, then queues it. @throws ShapeError */
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void;
-  /** Waits for the queue and returns a copy. */
-  read(tensor: Tensor): Promise<TypedArray>;
+  /** Waits for the queue and returns a copy, in the beginning of `into` if the device can use it. */
+  read(tensor: Tensor, into?: TypedArray): Promise<TypedArray>;
   finish(): Promise<void>;
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
