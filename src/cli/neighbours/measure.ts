@@ -1,0 +1,98 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
+import { spreadOf, type Spread } from "../../commands/bench/statistics.ts";
+import { trainCase } from "../../commands/bench/train-case.ts";
+import type { SourceFolder } from "../../io/types.ts";
+import type { WasmDevice } from "../../wasm/device.ts";
+import { BusyLoops } from "./busy-loops.ts";
+
+export type Mode = "fair" | "polite" | "spinning";
+
+/** What one way of computing did under one load. */
+export interface Reading {
+  readonly mode: Mode;
+  readonly threads: number;
+  /** Busy loops beside it. */
+  readonly loops: number;
+  /** Seconds of one step. */
+  readonly wall: Spread;
+  /** CPU seconds of one step, of the whole process. */
+  readonly cpu: number;
+  /** Speed of the busy loops beside us, as a part of their speed alone; undefined without any. */
+  readonly neighbour: number | undefined;
+}
+
+export interface Plan {
+  readonly modes: readonly Mode[];
+  readonly loads: readonly number[];
+  readonly passes: number;
+  readonly rounds: number;
+  readonly model: SourceFolder;
+  readonly open: (mode: Mode) => Promise<WasmDevice>;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+  readonly signal: AbortSignal;
+}
+
+const BATCH = 1, LENGTH = 128;
+const ROUND_SECONDS = 0.7; // and at least one step: a polite one may take seconds
+const WARM_STEPS = 10;
+const ALONE_MS = 1000;
+const SETTLE_MS = 4000; // a polite device needs some intervals to see its neighbours
+
+/** Training of the demo, again and again, beside more and more busy loops; the second pass goes the other way round. */
+export async function measureNeighbours(plan: Plan): Promise<Reading[]> {
+  const runs = new Map<string, Sample[]>();
+  const total = plan.passes * plan.modes.length * plan.loads.length;
+  let done = 0;
+  for (let pass = 0; pass < plan.passes; pass++) {
+    for (const mode of pass % 2 ? [...plan.modes].reverse() : plan.modes) {
+      await using device = await plan.open(mode);
+      const work = await trainCase(plan.model, BATCH, LENGTH).prepare(device);
+      await work.run(WARM_STEPS);
+      for (const loops of pass % 2 ? [...plan.loads].reverse() : plan.loads) {
+        plan.onProgress(done++, total, `${mode}, ${loops} busy ${loops === 1 ? "loop" : "loops"}`);
+        const samples = await underLoad(loops, () => work.run(1), mode === "polite", plan);
+        const key = `${mode} ${device.threads} ${loops}`;
+        runs.set(key, [...(runs.get(key) ?? []), ...samples]);
+      }
+    }
+  }
+  plan.onProgress(total, total, "done");
+  return [...runs].map(([key, samples]) => readingOf(key, samples));
+}
+
+interface Sample { readonly wall: number; readonly cpu: number; readonly neighbour: number | undefined }
+
+async function underLoad(count: number, run: () => Promise<void>, settle: boolean, { rounds, signal }: Plan): Promise<Sample[]> {
+  const loops = await BusyLoops.start(count);
+  try {
+    await pause(ALONE_MS);
+    const alone = await loops.speed();
+    const until = performance.now() + (settle ? SETTLE_MS : 0);
+    while (performance.now() < until) await run();
+    const samples: Sample[] = [];
+    for (let i = 0; i < rounds; i++) {
+      signal.throwIfAborted();
+      await loops.begin();
+      const [began, cpuBefore] = [performance.now(), process.cpuUsage()];
+      let steps = 0;
+      do { await run(); steps++; } while (performance.now() - began < 1000 * ROUND_SECONDS);
+      const { user, system } = process.cpuUsage(cpuBefore);
+      const wall = (performance.now() - began) / 1000;
+      samples.push({ wall: wall / steps, cpu: (user + system) / 1e6 / steps, neighbour: count ? (await loops.speed()) / alone : undefined });
+    }
+    return samples;
+  } finally {
+    await loops.stop();
+  }
+}
+
+function readingOf(key: string, samples: readonly Sample[]): Reading {
+  const [mode, threads, loops] = key.split(" ");
+  const median = (values: readonly number[]): number => spreadOf(values).median;
+  return {
+    mode: mode as Mode, threads: Number(threads), loops: Number(loops),
+    wall: spreadOf(samples.map(({ wall }) => wall)), cpu: median(samples.map(({ cpu }) => cpu)),
+    neighbour: loops === "0" ? undefined : median(samples.map(({ neighbour }) => neighbour!)),
+  };
+}
