@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -131,6 +133,36 @@ def write_logits(model, ids, file, last):
 
 def peak_rss_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def serve(name, prepare, round_ms=20, warm_ms=300):
+    """A peer of run.mjs: serve.mjs says what it answers. prepare makes of a case a function that runs it once."""
+
+    def timed(run, times):
+        cpu, start = time.process_time(), time.perf_counter()
+        for _ in range(times):
+            run()
+        return {"ms": (time.perf_counter() - start) * 1e3 / times, "cpu_ms": (time.process_time() - cpu) * 1e3 / times}
+
+    def answer(request):
+        if request["do"] == "memory":
+            return {"peak_memory_bytes": peak_rss_bytes()}
+        if request["do"] == "round":
+            return timed(*prepared[request["id"]])
+        run = prepare(request["case"])
+        once, end = timed(run, 1)["ms"], time.perf_counter() + warm_ms / 1e3
+        while time.perf_counter() < end and once < warm_ms:
+            once = timed(run, 1)["ms"]
+        prepared[request["id"]] = run, -int(-round_ms // once)
+        return {"name": name}
+
+    prepared = {}
+    for line in sys.stdin:
+        try:
+            result = answer(json.loads(line))
+        except Exception:
+            result = {"error": traceback.format_exc()}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

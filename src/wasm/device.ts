@@ -1,6 +1,6 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Device, DeviceMemory } from "../device.ts";
-import { DeviceError, ShapeError } from "../errors.ts";
+import { DeviceError, MemoryError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { Arena, WasmBuffer } from "./arena.ts";
@@ -112,13 +112,22 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get memory(): DeviceMemory {
-    const { live, peak, buffers } = this.#arena;
-    return { live, peak, buffers };
+    const { live, peak, buffers, limit } = this.#arena;
+    return { live, peak, buffers, limit };
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     const buffer = this.#arena.allocate(this.#arena.bytesFor(dtype, shape), label);
     return { dtype, shape, buffer, byteOffset: 0, label };
+  }
+
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    try {
+      return this.allocate(dtype, shape, label);
+    } catch (error) {
+      if (error instanceof MemoryError) return undefined;
+      throw error;
+    }
   }
 
   free(tensor: Tensor): void {
@@ -153,15 +162,14 @@ export class WasmDevice implements Device, Throttle {
     const args: number[] = [];
     for (const { name } of op.operands) args.push(addressOf(operands[name]));
     for (const { name } of op.params) args.push(params[name]);
-    const scratch = op.scratch?.(params) ?? 0;
-    this.#reserveScratch(scratch);
+    this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
     this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params) });
   }
 
-  /** Grown when an op is queued, never while one runs. Each thread has its own part. */
-  #reserveScratch(bytes: number): void {
-    const part = Math.ceil(bytes / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+  /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    const part = Math.ceil((op.scratch?.(params) ?? 0) / SCRATCH_ALIGN) * SCRATCH_ALIGN;
     if (part * this.threads <= this.#scratch.bytes) return;
     this.#release(this.#scratch);
     this.#scratch = this.#arena.allocate(part * this.threads, "scratch");
