@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 /** Arithmetic without memory, that counts how far it got; it looks for a question every few milliseconds. */
 const SCRIPT = `let count = 0, x = 1;
+for (const name of ["SIGINT", "SIGTERM"]) process.on(name, () => {}); // they may reach a whole group; who started the loops stops them
+process.on("disconnect", () => process.exit());
 process.on("message", () => process.send({ count, at: performance.now() }));
 const burn = () => {
   for (let i = 0; i < 50; i++) { for (let j = 0; j < 100000; j++) x = Math.imul(x, 1664525) + 1013904223 | 0; count++; }

@@ -13,7 +13,7 @@ import { measureNeighbours, type Mode } from "./measure.ts";
 import { spinningWorkers } from "./spinning-workers.ts";
 import { BOUNDS, neighbourRows, type NeighbourRow } from "./verdict.ts";
 
-const PASSES = 2, ROUNDS = 3;
+const ROUNDS = 5;
 
 /** `nibblelm bench neighbours`: what others keep of the CPU beside us, and what we get. */
 export async function benchNeighbours(threads: number | undefined, session: Session): Promise<{ rows: readonly NeighbourRow[]; machine: object }> {
@@ -22,12 +22,12 @@ export async function benchNeighbours(threads: number | undefined, session: Sess
   const { usable } = countCores();
   const facts = machineFacts();
   const count = threads ?? usable;
-  output.note(`${facts.cpu.model}, ${plural(facts.cpu.cores, "core")}; training of the demo on ${plural(count, "thread")} beside 0 to ${2 * usable} busy loops, about three minutes`);
+  output.note(`${facts.cpu.model}, ${plural(facts.cpu.cores, "core")}; training of the demo on ${plural(count, "thread")} beside 0 to ${2 * usable} busy loops, about two minutes`);
   const bar = output.progress("bench");
   const readings = await measureNeighbours({
     modes: count > 1 ? ["fair", "polite", "spinning"] : ["fair", "polite"], // one thread has nobody to spin for
     loads: [0, 1, usable, 2 * usable].filter((load, i, all) => all.indexOf(load) === i),
-    passes: PASSES, rounds: ROUNDS, model: await openModelSource(DEMO, session), signal,
+    rounds: ROUNDS, model: await openModelSource(DEMO, session), signal,
     open: (mode) => openMode(mode, count),
     onProgress: (done, total, what) => (done ? bar.update(done, total, [what]) : undefined),
   });

@@ -25,7 +25,6 @@ export interface Reading {
 export interface Plan {
   readonly modes: readonly Mode[];
   readonly loads: readonly number[];
-  readonly passes: number;
   readonly rounds: number;
   readonly model: SourceFolder;
   readonly open: (mode: Mode) => Promise<WasmDevice>;
@@ -37,28 +36,24 @@ const BATCH = 1, LENGTH = 128;
 const ROUND_SECONDS = 0.7; // and at least one step: a polite one may take seconds
 const WARM_STEPS = 10;
 const ALONE_MS = 1000;
-const SETTLE_MS = 4000; // a polite device needs some intervals to see its neighbours
+const ENOUGH_MS = 5000; // under one load: what still goes on then tells no more
+const SETTLE_MS = 3000; // a polite device needs some intervals to see its neighbours
 
-/** Training of the demo, again and again, beside more and more busy loops; the second pass goes the other way round. */
+/** Training of the demo, again and again, beside more and more busy loops. */
 export async function measureNeighbours(plan: Plan): Promise<Reading[]> {
-  const runs = new Map<string, Sample[]>();
-  const total = plan.passes * plan.modes.length * plan.loads.length;
-  let done = 0;
-  for (let pass = 0; pass < plan.passes; pass++) {
-    for (const mode of pass % 2 ? [...plan.modes].reverse() : plan.modes) {
-      await using device = await plan.open(mode);
-      const work = await trainCase(plan.model, BATCH, LENGTH).prepare(device);
-      await work.run(WARM_STEPS);
-      for (const loops of pass % 2 ? [...plan.loads].reverse() : plan.loads) {
-        plan.onProgress(done++, total, `${mode}, ${loops} busy ${loops === 1 ? "loop" : "loops"}`);
-        const samples = await underLoad(loops, () => work.run(1), mode === "polite", plan);
-        const key = `${mode} ${device.threads} ${loops}`;
-        runs.set(key, [...(runs.get(key) ?? []), ...samples]);
-      }
+  const readings: Reading[] = [];
+  const total = plan.modes.length * plan.loads.length;
+  for (const mode of plan.modes) {
+    await using device = await plan.open(mode);
+    const work = await trainCase(plan.model, BATCH, LENGTH).prepare(device);
+    await work.run(WARM_STEPS);
+    for (const loops of plan.loads) {
+      plan.onProgress(readings.length, total, `${mode}, ${loops} busy ${loops === 1 ? "loop" : "loops"}`);
+      const samples = await underLoad(loops, () => work.run(1), mode === "polite", plan);
+      readings.push(readingOf(mode, device.threads, loops, samples));
     }
   }
-  plan.onProgress(total, total, "done");
-  return [...runs].map(([key, samples]) => readingOf(key, samples));
+  return readings;
 }
 
 interface Sample { readonly wall: number; readonly cpu: number; readonly neighbour: number | undefined }
@@ -71,7 +66,8 @@ async function underLoad(count: number, run: () => Promise<void>, settle: boolea
     const until = performance.now() + (settle ? SETTLE_MS : 0);
     while (performance.now() < until) await run();
     const samples: Sample[] = [];
-    for (let i = 0; i < rounds; i++) {
+    const enough = performance.now() + ENOUGH_MS;
+    for (let i = 0; i < rounds && (i === 0 || performance.now() < enough); i++) {
       signal.throwIfAborted();
       await loops.begin();
       const [began, cpuBefore] = [performance.now(), process.cpuUsage()];
@@ -87,12 +83,10 @@ async function underLoad(count: number, run: () => Promise<void>, settle: boolea
   }
 }
 
-function readingOf(key: string, samples: readonly Sample[]): Reading {
-  const [mode, threads, loops] = key.split(" ");
+function readingOf(mode: Mode, threads: number, loops: number, samples: readonly Sample[]): Reading {
   const median = (values: readonly number[]): number => spreadOf(values).median;
   return {
-    mode: mode as Mode, threads: Number(threads), loops: Number(loops),
-    wall: spreadOf(samples.map(({ wall }) => wall)), cpu: median(samples.map(({ cpu }) => cpu)),
-    neighbour: loops === "0" ? undefined : median(samples.map(({ neighbour }) => neighbour!)),
+    mode, threads, loops, wall: spreadOf(samples.map(({ wall }) => wall)), cpu: median(samples.map(({ cpu }) => cpu)),
+    neighbour: loops === 0 ? undefined : median(samples.map(({ neighbour }) => neighbour!)),
   };
 }
