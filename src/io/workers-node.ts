@@ -26,7 +26,11 @@ function spawn(nice: number): WorkerHandle {
   return {
     post: (message) => worker.postMessage(message),
     onMessage: (handler) => void worker.on("message", handler),
-    onError: (handler) => void worker.on("error", handler),
+    onEnd: (handler) => {
+      worker.on("error", handler);
+      worker.on("messageerror", handler);
+      worker.on("exit", (code) => handler(new Error(`exit code ${code}`)));
+    },
     keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
     terminate: async () => void (await worker.terminate()),
   };
