@@ -219,6 +219,7 @@ export class WasmDevice implements Device, Throttle {
 
   /** Host writes split the queue into programs; the newest scratch is large enough for all that is queued. */
   async #drainWithPool(pool: WorkerPool): Promise<void> {
+    pool.check();
     while (this.#queue.length) {
       const write = this.#queue.findIndex((task) => "write" in task);
       const ops = this.#queue.splice(0, write < 0 ? this.#queue.length : write) as OpTask[];

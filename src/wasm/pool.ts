@@ -1,4 +1,4 @@
-import { DeviceError, KernelError } from "../errors.ts";
+import { DeviceError, KernelError, NibbleError } from "../errors.ts";
 import type { WorkerHandle, WorkerHost } from "./worker-host.ts";
 import { CONTROL, type FromWorker, type ProgramStep } from "./worker-main.ts";
 
@@ -28,10 +28,8 @@ export class WorkerPool {
    * @param store writes one of these words.
    */
   static async start(host: WorkerHost, size: number, module: WebAssembly.Module, memory: WebAssembly.Memory, control: number, store: (word: number, value: number) => void): Promise<WorkerPool> {
-    const spawned = await Promise.allSettled(Array.from({ length: size }, async () => host.spawn()));
-    const workers = spawned.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const workers = await spawnAll(host, size);
     try {
-      for (const one of spawned) if (one.status === "rejected") throw one.reason;
       const pool = new WorkerPool(workers, store);
       pool.allowance = size;
       const answers = await pool.#ask(() => workers.forEach((worker, index) => worker.post({ type: "start", module, memory, control, words: CONTROL, workers: size, index })));
@@ -40,7 +38,7 @@ export class WorkerPool {
       return pool;
     } catch (cause) {
       await Promise.all(workers.map((worker) => worker.terminate()));
-      throw new DeviceError("threads", "a worker did not start", { expected: `${size} workers`, got: cause instanceof Error ? cause.message : cause, hint: "use fewer threads", cause });
+      throw notStarted(size, cause);
     }
   }
 
@@ -70,8 +68,13 @@ export class WorkerPool {
     throw new KernelError("threads", "a kernel trapped", { got: failed.error });
   }
 
-  async #ask(post: () => void): Promise<FromWorker[]> {
+  /** @throws DeviceError when a worker died or the pool was stopped. */
+  check(): void {
     if (this.#dead) throw this.#dead;
+  }
+
+  async #ask(post: () => void): Promise<FromWorker[]> {
+    this.check();
     const answers = this.#workers.map((_, i) => new Promise<FromWorker>((answer, fail) => { this.#waiting[i] = { answer, fail }; }));
     for (const worker of this.#workers) worker.keepAlive(true);
     post();
@@ -94,4 +97,18 @@ export class WorkerPool {
     this.#dead ??= new DeviceError("threads", "the device is disposed");
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
+}
+
+/** All of them, or none. */
+async function spawnAll(host: WorkerHost, size: number): Promise<WorkerHandle[]> {
+  const spawned = await Promise.allSettled(Array.from({ length: size }, async () => host.spawn()));
+  const workers = spawned.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = spawned.find((one) => one.status === "rejected");
+  if (!failed) return workers;
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  throw failed.reason instanceof NibbleError ? failed.reason : notStarted(size, failed.reason);
+}
+
+function notStarted(size: number, cause: unknown): DeviceError {
+  return new DeviceError("threads", "a worker did not start", { expected: `${size} workers`, got: cause instanceof Error ? cause.message : cause, hint: "use fewer threads", cause });
 }
