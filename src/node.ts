@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
 import type { Evaluation } from "./commands/evaluate.ts";
 import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
-import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
+import { LanguageModel, loadModel as loadModelAnywhere, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
 import { merge as mergeAnywhere, type MergeCall, type MergeResult } from "./commands/merge.ts";
 import { quantize as quantizeAnywhere, type QuantizeCall, type QuantizeResult } from "./commands/quantize.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
@@ -117,9 +117,17 @@ export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation
   return withDevice(options.device, (device) => evaluateAnywhere({ ...options, ...parts, device } as EvaluateOptions));
 }
 
-/** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
-export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
-  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+/** A model that takes its adapters from paths too. */
+export class NodeLanguageModel extends LanguageModel {
+  /** @param source path of a folder with PEFT's files, or the folder itself. @throws FormatError when the adapter is for another model. */
+  override async loadAdapter(source: string | SourceFolder): Promise<LoadedAdapter> {
+    return super.loadAdapter(await openSource(source));
+  }
+}
+
+/** @see loadModel of `nibblelm`. A device made here needs no disposal: idle threads do not keep the process alive. */
+export async function loadModel(options: NodeLoadModelOptions): Promise<NodeLanguageModel> {
+  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) }, NodeLanguageModel);
 }
 
 export interface NodeInspectCall extends Omit<InspectCall, "source"> {

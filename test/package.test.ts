@@ -53,10 +53,12 @@ try {
 } catch (error) {
   if (!(error instanceof ShapeError)) throw error;
 }
-const again = await loadModel({ model: "merged", device });
+(await loadModel({ model: "merged", device })).dispose();
+const again = await loadModel({ model: "demo-nf4", device });
+const rank: number = (await again.loadAdapter("adapter")).rank;
 again.dispose();
 await device.dispose();
-console.log(JSON.stringify({ entries, worst, refused, text, tokens, device: device.description, quantized: quantized.quantized, merged: merged.merged, replaced, files: [...sink.files.keys()] }));
+console.log(JSON.stringify({ entries, worst, refused, text, tokens, device: device.description, quantized: quantized.quantized, merged: merged.merged, replaced, rank, files: [...sink.files.keys()] }));
 `;
 
 const TSCONFIG = {
@@ -95,7 +97,7 @@ packed("what npm would install type-checks and runs", () => {
     writeFileSync(join(folder, "use.ts"), SCRIPT);
     writeFileSync(join(folder, "text.txt"), "It was the White Rabbit, trotting slowly back again, and looking anxiously about as it went. ".repeat(4));
     run(process.execPath, [bin("typescript", "bin/tsc"), "-p", folder], ".");
-    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { entries: boolean[]; worst: number; refused: boolean; text: string; tokens: number; device: string; quantized: number; merged: number; replaced: boolean; files: string[] };
+    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { entries: boolean[]; worst: number; refused: boolean; text: string; tokens: number; device: string; quantized: number; merged: number; replaced: boolean; rank: number; files: string[] };
     assert.ok(result.worst > 0 && result.worst < 0.16, `largest error ${result.worst}`);
     assert.ok(result.refused);
     assert.equal(result.entries, [true, true, true, true, true]);
@@ -104,6 +106,7 @@ packed("what npm would install type-checks and runs", () => {
     assert.match(result.device, /2 threads/);
     assert.is(result.quantized, 42);
     assert.is(result.merged, 42);
+    assert.is(result.rank, 16, "a model of nibblelm/node takes its adapter from a path");
     assert.not(result.replaced, "an output never replaces an input");
     assert.ok(result.files.includes("model.safetensors") && result.files.includes("tokenizer.json"));
   } catch (error) {

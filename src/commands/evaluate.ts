@@ -17,7 +17,7 @@ export async function evaluateRows(pass: BatchPass, rows: readonly TokenRow[], b
   for (let at = 0; at < rows.length; at += batchSize) {
     signal?.throwIfAborted();
     const batch = collate(rows.slice(at, at + batchSize));
-    pass.evaluate(batch);
+    await pass.evaluate(batch);
     const [losses] = await pass.losses([batch]);
     for (const value of losses) sum += value;
     onProgress?.(Math.min(at + batchSize, rows.length), rows.length);

@@ -10,9 +10,11 @@ import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import { Movement, refuseZeroLoss } from "../optim/computed.ts";
 import { learningRateAt, warmupOf } from "../optim/schedule.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { queueStep, type StepResult } from "../optim/training-step.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
+import { fitMemory } from "./fit-memory.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
 import { resultFiles, checkpointFiles, restoreOptimizer } from "./run-files.ts";
@@ -48,6 +50,8 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly evalData?: DataFile | undefined;
   readonly output: RunFolder;
   readonly device: Device;
+  /** Limits of paging, which begins by itself when the base does not fit into the device's memory. */
+  readonly paging?: PagingOptions | undefined;
   /** Start from this adapter; it brings its own r, alpha and targets. */
   readonly initAdapter?: SourceFolder | undefined;
   /** A folder `checkpoint-N` to go on from. */
@@ -66,6 +70,8 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly steps: number;
   readonly outputDir: string;
+  /** What the pager did; undefined when the whole base was on the device. */
+  readonly paging: PagingStats | undefined;
   /** The checkpoint that was saved because `signal` fired. */
   readonly interrupted: string | undefined;
 }
@@ -111,7 +117,7 @@ class TrainingRun {
     this.#model = model;
     const { options, adapter } = prepared;
     this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
-    this.#optimizer = new AdamW(call.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
     this.#parameters.write(this.#parameters.param, initial);
     this.#movement = new Movement(initial);
     const passOptions = passOptionsOf(model, prepared, modules);
@@ -125,14 +131,35 @@ class TrainingRun {
 
   static async prepare(call: TrainCall): Promise<TrainingRun> {
     const prepared = await prepare(call);
-    const { checkpoint, options, initial } = prepared;
-    const quantization = quantizationOf(options);
+    let model: Llama | undefined;
+    try {
+      model = await TrainingRun.#load(call, prepared);
+      const modules = adapterModules(model, prepared.adapter);
+      if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);
+      const run = await TrainingRun.#place(call, prepared, model, prepared.initial ?? initialAdapter(modules, prepared.options.seed));
+      if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+      return run;
+    } catch (error) {
+      model?.dispose();
+      await model?.pager?.close();
+      await prepared.checkpoint.close();
+      throw error;
+    }
+  }
+
+  static async #load(call: TrainCall, prepared: Prepared): Promise<Llama> {
     const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
-    const model = await loadLlama(call.device, checkpoint, { quantization, onProgress, signal: call.signal });
-    const modules = adapterModules(model, prepared.adapter);
-    if (initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, initial);
-    const run = new TrainingRun(call, prepared, model, modules, initial ?? initialAdapter(modules, options.seed));
-    if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+    const options = { quantization: quantizationOf(prepared.options), paging: call.paging, onProgress, signal: call.signal };
+    const silent = { ...call, onProgress: undefined };
+    const paging = await fitMemory(call.device, prepared.checkpoint, options, (measured) => TrainingRun.#place(silent, prepared, measured, new Map()));
+    return loadLlama(call.device, prepared.checkpoint, { ...options, paging });
+  }
+
+  /** Allocates everything that the run needs beside the model. */
+  static async #place(call: TrainCall, prepared: Prepared, model: Llama, initial: AdapterValues): Promise<TrainingRun> {
+    const run = new TrainingRun(call, prepared, model, adapterModules(model, prepared.adapter), initial);
+    // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
+    await run.#parameters.read(run.#parameters.param);
     return run;
   }
 
@@ -212,7 +239,7 @@ class TrainingRun {
         evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
       }
     }
-    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, interrupted };
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#model.pager?.stats, interrupted };
   }
 
   #state(step: number): TrainerState {
@@ -240,6 +267,7 @@ class TrainingRun {
     for (const linear of this.#model.linears().values()) linear.loras = [];
     this.#parameters.dispose();
     this.#model.dispose();
+    await this.#model.pager?.close();
     await this.#prepared.checkpoint.close();
   }
 }

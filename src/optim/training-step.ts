@@ -33,7 +33,7 @@ export async function queueStep(...[device, pass, optimizer, rows, batchSize, st
   optimizer.zeroGradients();
   for (let at = 0; at < rows.length; at += batchSize) {
     const batch = collate(rows.slice(at, at + batchSize));
-    pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
+    await pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
     batches.push(batch);
   }
   optimizer.step(step + 1, learningRate);

@@ -114,13 +114,22 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get memory(): DeviceMemory {
-    const { live, peak, buffers } = this.#arena;
-    return { live, peak, buffers };
+    const { live, peak, buffers, limit } = this.#arena;
+    return { live, peak, buffers, limit };
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     const buffer = this.#arena.allocate(this.#arena.bytesFor(dtype, shape), label);
     return { dtype, shape, buffer, byteOffset: 0, label };
+  }
+
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    try {
+      return this.allocate(dtype, shape, label);
+    } catch (error) {
+      if (error instanceof MemoryError) return undefined;
+      throw error;
+    }
   }
 
   free(tensor: Tensor): void {
@@ -155,16 +164,15 @@ export class WasmDevice implements Device, Throttle {
     const args: number[] = [];
     for (const { name } of op.operands) args.push(addressOf(operands[name]));
     for (const { name } of op.params) args.push(params[name]);
-    const scratch = op.scratch?.(params) ?? 0;
-    this.#reserveScratch(scratch);
+    this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
     const ranges = this.#pool ? rangesOf(op as Op, operands, params) : [];
     this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params) });
   }
 
-  /** Grown when an op is queued, never while one runs. Each thread has its own part. */
-  #reserveScratch(bytes: number): void {
-    const part = Math.ceil(bytes / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+  /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    const part = Math.ceil((op.scratch?.(params) ?? 0) / SCRATCH_ALIGN) * SCRATCH_ALIGN;
     if (part * this.threads <= this.#scratch.bytes) return;
     this.#release(this.#scratch);
     this.#scratch = this.#arena.allocate(part * this.threads, "scratch");
@@ -265,10 +273,10 @@ export class WasmDevice implements Device, Throttle {
 function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
   // The kernels declare this maximum; a smaller limit is the arena's to keep.
-  return { memory: reserve(shared), ...chooseKernels(options.wasm, options.build, shared), limit };
+  return { memory: reserveMemory(shared), ...chooseKernels(options.wasm, options.build, shared), limit };
 }
 
-function reserve(shared: boolean): WebAssembly.Memory {
+function reserveMemory(shared: boolean): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
   } catch (cause) {

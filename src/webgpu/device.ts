@@ -15,6 +15,8 @@ import { writeBytes } from "./write.ts";
 const PARAM_BYTES = 128; // 32 scalars
 
 export interface WebGpuDeviceOptions extends GpuOptions {
+  /** The most bytes of all buffers together; by default as many as the GPU gives. */
+  readonly gpuMemory?: number;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
 }
@@ -38,13 +40,13 @@ export class WebGpuDevice implements Device {
   #scratch: GpuBuffer | undefined;
   #disposed: Promise<void> | undefined;
 
-  private constructor(gpu: GPUDevice, adapter: AdapterFacts, owner: GPU | undefined) {
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts, { gpu: owner, gpuMemory = Infinity }: WebGpuDeviceOptions) {
     this.owner = owner;
     this.#gpu = gpu;
     this.adapter = adapter;
     this.#faults = new Faults(gpu, adapter.name);
     this.lost = this.#faults.lost;
-    this.#memory = new GpuMemory(gpu, this.#faults);
+    this.#memory = new GpuMemory(gpu, this.#faults, gpuMemory);
     this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
     this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
     this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
@@ -54,7 +56,7 @@ export class WebGpuDevice implements Device {
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
     const adapter = await requestAdapter(options);
-    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options.gpu);
+    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
     try {
       for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
       await device.#faults.settle();
@@ -70,13 +72,19 @@ export class WebGpuDevice implements Device {
   }
 
   get memory(): DeviceMemory & { readonly created: number } {
-    const { live, peak, buffers, created } = this.#memory;
-    return { live, peak, buffers, created };
+    const { live, peak, buffers, limit, created } = this.#memory;
+    return { live, peak, buffers, limit, created };
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     this.#faults.check();
     return { dtype, shape, buffer: this.#memory.allocate(elementsOf(shape) * bytesOf(dtype), "tensor", label), byteOffset: 0, label };
+  }
+
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    this.#faults.check();
+    const buffer = await this.#memory.tryAllocate(elementsOf(shape) * bytesOf(dtype), label);
+    return buffer && { dtype, shape, buffer, byteOffset: 0, label };
   }
 
   free(tensor: Tensor): void {
@@ -118,6 +126,10 @@ export class WebGpuDevice implements Device {
       else this.#params.setUint32(at, params[name], true);
     });
     return new Uint8Array(this.#params.buffer, 0, 4 * op.params.length);
+  }
+
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    if (op.gpu?.scratch) this.#scratchOf(op.gpu.scratch(params));
   }
 
   #scratchOf(bytes: number): Binding {

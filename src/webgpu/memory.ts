@@ -32,10 +32,13 @@ export class GpuMemory {
   #peak = 0;
   #created = 0;
   #tensors = 0;
+  /** The most bytes of all buffers together. */
+  readonly limit: number;
 
-  constructor(device: GPUDevice, faults: Faults) {
+  constructor(device: GPUDevice, faults: Faults, limit: number) {
     this.#device = device;
     this.#faults = faults;
+    this.limit = limit;
   }
 
   get live(): number { return this.#bytes; }
@@ -50,7 +53,28 @@ export class GpuMemory {
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
     const limit = this.#device.limits.maxBufferSize;
     if (size > limit) throw outOfMemory(label, size, `at most ${mib(limit)} in one buffer`);
-    const gpu = this.#faults.scoped("out-of-memory", () => this.#device.createBuffer({ label, size, usage: USAGE[use] }), (error) => outOfMemory(label, size, "free GPU memory", error));
+    if (this.#bytes + size > this.limit) throw outOfMemory(label, size, `at most ${mib(this.limit - this.#bytes)}, what is left of ${mib(this.limit)}`);
+    const gpu = this.#faults.scoped("out-of-memory", () => this.#create(size, use, label), (error) => outOfMemory(label, size, "free GPU memory", error));
+    return this.#count(gpu, size, use);
+  }
+
+  /** A tensor's buffer, or undefined when there is no memory for it: known at once, and no fault of the device. */
+  async tryAllocate(bytes: number, label: string): Promise<GpuBuffer | undefined> {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    if (size > this.#device.limits.maxBufferSize || this.#bytes + size > this.limit) return undefined;
+    this.#device.pushErrorScope("out-of-memory");
+    const gpu = this.#create(size, "tensor", label);
+    const buffer = this.#count(gpu, size, "tensor");
+    if (!(await this.#device.popErrorScope())) return buffer;
+    this.free(buffer);
+    return undefined;
+  }
+
+  #create(size: number, use: GpuBufferUse, label: string): GPUBuffer {
+    return this.#device.createBuffer({ label, size, usage: USAGE[use] });
+  }
+
+  #count(gpu: GPUBuffer, size: number, use: GpuBufferUse): GpuBuffer {
     const buffer = new GpuBuffer(gpu, size, this.#created++, use);
     this.#live.add(buffer);
     if (use === "tensor") this.#tensors++;
