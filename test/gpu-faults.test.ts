@@ -72,21 +72,21 @@ if (present) {
   here("nothing fails without a fault", () => {
     assert.is(whole.error, undefined);
     assert.is(whole.losses.length, 40);
-    assert.equal([...short.output.saved.keys()], ["checkpoint-2", "checkpoint-4", "result"]);
+    assert.equal([...short.output.saved.keys()], ["checkpoint-2", "checkpoint-4", "checkpoint-6", "result"]);
   });
 
   here("a step creates no buffer, submits a few times and maps its loss and norm", () => {
     // The first steps place the buffers for reading.
-    const [early, late] = [steps[3], steps[39]];
+    const [early, late] = [steps[3], steps[38]]; // after the last one nothing is queued ahead
     assert.is(late.buffers, early.buffers);
     assert.is(late.live, early.live);
-    assert.ok(late.submits - early.submits <= 36 * 5, `${(late.submits - early.submits) / 36} submits a step`);
-    assert.is(late.maps - early.maps, 36 * 2);
+    assert.ok(late.submits - early.submits <= 35 * 5, `${(late.submits - early.submits) / 35} submits a step`);
+    assert.is(late.maps - early.maps, 35 * 2);
   });
 
   here("lost at any submit: a DeviceError, and a new device goes on from the last checkpoint with the same losses", async () => {
     const resumedFrom = new Set<string>();
-    for (let at = 1; at < submits; at += 1 + Math.floor(at / 4)) {
+    for (let at = 1; at < submits; at += Math.ceil(submits / 30)) {
       const { device: lost } = await faulty({ loseAtSubmit: at });
       const { error, losses, output } = await runOn(lost);
       await lost.dispose();
@@ -102,7 +102,7 @@ if (present) {
       assert.is(rest.error, undefined);
       assert.equal(rest.losses, short.losses.slice(Number(last.split("-")[1])));
     }
-    assert.equal([...resumedFrom], ["checkpoint-2", "checkpoint-4"]);
+    for (const name of ["checkpoint-2", "checkpoint-4"]) assert.ok(resumedFrom.has(name), `${name} of ${[...resumedFrom]}`);
   });
 
   here("out of memory in any createBuffer: a MemoryError, and nothing is saved", async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createDevice } from "../src/create-device.ts";
@@ -45,6 +46,12 @@ absent("an adapter that gives no device", async () => {
   const error = await refusal({ gpuAdapter: { info: { description: "busy" }, features: new Set(), limits, requestDevice } as unknown as GPUAdapter });
   assert.instance(error, DeviceError);
   assert.match(error.message, /busy gave no device: got in use/);
+});
+
+absent("the command line without a driver exits with 3 and says what to try", () => {
+  const { status, stderr } = spawnSync(process.execPath, ["dist/cli.js", "eval", "--model", "demo", "--data", "demo", "--device", "webgpu"], { encoding: "utf8", env: { ...process.env, VK_DRIVER_FILES: "/nonexistent.json", VK_ICD_FILENAMES: "/nonexistent.json" } });
+  assert.is(status, 3, stderr);
+  assert.match(stderr, /nibblelm: webgpu: no GPU adapter: .*\n {2}hint: install a driver .*wasm/);
 });
 
 const auto = (adapter: unknown): Promise<{ device: Device; choice: string }> => {
