@@ -86,7 +86,7 @@ if (present) {
 
   here("lost at any submit: a DeviceError, and a new device goes on from the last checkpoint with the same losses", async () => {
     const resumedFrom = new Set<string>();
-    for (let at = 1; at < submits; at += Math.ceil(submits / 30)) {
+    for (let at = 1; at < submits; at += Math.ceil(submits / 20)) {
       const { device: lost } = await faulty({ loseAtSubmit: at });
       const { error, losses, output } = await runOn(lost);
       await lost.dispose();
