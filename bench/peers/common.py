@@ -64,6 +64,9 @@ def compute_as_specified(model):
     the module is in eval mode and its input needs no gradient: everything under no_grad, and the first layer's q, k, v
     of a model that is trained without having been put in train mode.
     """
+    for parameter in model.parameters():
+        if parameter.dtype in (torch.bfloat16, torch.float16):  # what a 4-bit folder keeps in 16 bits stays so whatever dtype asks for
+            parameter.data = parameter.data.float()
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
@@ -94,8 +97,13 @@ def convert_gguf(file, folder):
     transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
+def is_quantized(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        return "quantization_config" in json.load(file)
+
+
 def load_base(folder, kind="nf4dq"):
-    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already quantized."""
+    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already what it should be."""
     options = {"dtype": torch.float32, "device_map": {"": "cpu"}}
     if kind in ("nf4", "nf4dq"):
         options["quantization_config"] = transformers.BitsAndBytesConfig(
