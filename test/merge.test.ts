@@ -305,7 +305,7 @@ test("weights and matrices that are not finite, and values outside the output's 
   const tensors = await readSafetensors(memoryFolder("tiny", tinyFiles()), "model.safetensors");
   (tensors.get("model.norm.weight")!.data as Float32Array)[2] = Infinity;
   const damaged = memoryFolder("damaged", tinyFiles(tensors));
-  await refused(adapterWith({}), {}, FormatError, /damaged: model\.norm\.weight: element 2: expected a finite weight, got NaN or infinity/, damaged);
+  await refused(adapterWith({}), {}, FormatError, /damaged: model\.norm\.weight: element 2: expected a finite weight, got Infinity/, damaged);
   assert.is((await merged(damaged, adapterWith({}), { dtype: "f32", nan: "keep" })).weights.get("model.norm.weight")!.data[2], Infinity);
 });
 

@@ -9,6 +9,7 @@
 //   --build simd|relaxed   kernels for train and generate (default relaxed); quantize takes simd, matmul both
 //   --rounds N        default 15; train takes 3
 //   --size SIZE       in place of the suite's own
+//   --clock wall|cpu  cpu: by processor time, for one thread on a machine that others use too (default wall)
 //   --json FILE       every round, and the machine
 // First: npm run build, and npm ci --ignore-scripts in bench/peers (JavaScript peers; some 700 MB, most of it node-llama-cpp).
 import { spawn, spawnSync } from "node:child_process";
@@ -26,13 +27,17 @@ const { positionals, values: options } = parseArgs({
   allowPositionals: true,
   options: {
     python: { type: "string" }, model: { type: "string" }, threads: { type: "string", default: "1" }, build: { type: "string", default: "relaxed" },
-    rounds: { type: "string" }, size: { type: "string" }, json: { type: "string" },
+    rounds: { type: "string" }, size: { type: "string" }, clock: { type: "string", default: "wall" }, json: { type: "string" },
   },
 });
 const threads = Number(options.threads);
+const CLOCKS = { wall: "ms", cpu: "cpu_ms" };
 
-const ours = (build, count, item) => ({ command: [process.execPath, "--experimental-wasm-relaxed-simd", join(root, ".tmp/peers/nibblelm.mjs"), build, String(count)], item, threads: count });
-const node = (file, item, ...args) => ({ command: [process.execPath, join(here, file), ...args], item, threads: Number(args[0] ?? 1) });
+// Optimized code from the start: on a busy machine the engine may stay with its quick compiler for a long time.
+const NODE = [process.execPath, "--no-liftoff"];
+
+const ours = (build, count, item) => ({ command: [...NODE, "--experimental-wasm-relaxed-simd", join(root, ".tmp/peers/nibblelm.mjs"), build, String(count)], item, threads: count });
+const node = (file, item, ...args) => ({ command: [...NODE, join(here, file), ...args], item, threads: Number(args[0] ?? 1) });
 const python = (file, item, count = 1) => ({ command: [options.python, join(here, file), String(count)], item, threads: count, missing: options.python ? undefined : "--python" });
 const withModel = (contender) => ({ ...contender, missing: options.model ? contender.missing : "--model" });
 const model = options.model && resolve(options.model);
@@ -93,7 +98,7 @@ class Peer {
   async prepare(item) {
     const id = this.#prepared++;
     const { name } = await this.ask({ do: "prepare", id, case: item });
-    return { name: item.op?.endsWith("-in-place") ? `${name}, kernel alone` : name, round: async () => (await this.ask({ do: "round", id })).ms };
+    return { name: item.op?.endsWith("-in-place") ? `${name}, kernel alone` : name, round: async () => (await this.ask({ do: "round", id }))[CLOCKS[options.clock]] };
   }
 
   stop() {
@@ -107,7 +112,7 @@ async function compare({ title, contenders, rounds: own, tokens }, peers) {
   const entries = [];
   for (const contender of contenders) {
     const key = contender.command.join(" ");
-    if (contender.missing) console.log(`${title}: without ${contender.command[1]?.split("/").at(-1)}, which needs ${contender.missing}`);
+    if (contender.missing) console.log(`${title}: without ${contender.command.find((word) => /\.(py|mjs)$/.test(word)).split("/").at(-1)}, which needs ${contender.missing}`);
     else {
       if (!peers.has(key)) peers.set(key, new Peer(contender));
       const peer = peers.get(key);
@@ -129,6 +134,7 @@ function percentile(values, part) {
   return below + (at - Math.floor(at)) * (sorted[Math.ceil(at)] - below);
 }
 
+const milliseconds = (ms) => (ms >= 1000 ? ms.toFixed(0) : ms.toPrecision(4));
 const middle = (values) => percentile(values, 0.5);
 
 /** The ratio is that of the first contender's speed to this one's, round by round. */
@@ -139,28 +145,33 @@ function show({ title, tokens, contenders: [first, ...others] }) {
     const ratio = name === first.name ? "" : `${middle(ratios).toFixed(2)} × (${percentile(ratios, 0.1).toFixed(2)} … ${percentile(ratios, 0.9).toFixed(2)})`;
     const spread = `±${((50 * (percentile(times, 0.9) - percentile(times, 0.1))) / middle(times)).toFixed(0)} %`;
     const speed = tokens ? `${((1000 * tokens) / middle(times)).toFixed(1)} tokens/s, peak ${(bytes / 1e6).toFixed(0)} MB` : "";
-    console.log(`  ${name.padEnd(48)} ${middle(times).toPrecision(4).padStart(8)} ms ${spread.padStart(6)}  ${[speed, ratio].filter(Boolean).join("; ")}`);
+    console.log(`  ${name.padEnd(48)} ${milliseconds(middle(times)).padStart(9)} ms ${spread.padStart(6)}  ${[speed, ratio].filter(Boolean).join("; ")}`);
   }
 }
 
 const names = positionals.length ? positionals : ["quantize", "dequantize", "matmul"];
-const unknown = names.find((name) => !Object.hasOwn(SUITES, name));
-if (unknown || !Number.isInteger(threads) || threads < 1) {
-  console.error(unknown ? `run.mjs: suites are ${Object.keys(SUITES).join(", ")}, got ${unknown}` : `run.mjs: --threads: expected a whole number of at least 1, got ${options.threads}`);
+function usage(what, expected, got) {
+  console.error(`run.mjs: ${what}: expected ${expected}, got ${got}`);
   process.exit(2);
 }
+for (const name of names) if (!Object.hasOwn(SUITES, name)) usage("suite", Object.keys(SUITES).join(", "), name);
+if (!Object.hasOwn(CLOCKS, options.clock)) usage("--clock", "wall or cpu", options.clock);
+if (!(Number.isInteger(threads) && threads >= 1)) usage("--threads", "a whole number of at least 1", options.threads);
+if (threads > 1 && options.clock === "cpu") usage("--clock cpu", "one thread", threads);
 await esbuild.build({
   entryPoints: [join(here, "nibblelm.mjs")], outfile: join(root, ".tmp/peers/nibblelm.mjs"),
   bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 });
 const results = [];
-console.log("× is the first line's speed over this line's: median of the rounds (10th … 90th percentile)");
+console.log(`${options.clock === "cpu" ? "Processor time. " : ""}× is the first line's speed over this line's: median of the rounds (10th … 90th percentile)`);
 for (const name of names) {
   const peers = new Map();
   try {
     for (const comparison of SUITES[name](options.size)) {
-      results.push(await compare(comparison, peers));
-      show(results.at(-1));
+      const result = await compare(comparison, peers);
+      if (!result.contenders.length) continue;
+      show(result);
+      results.push(result);
     }
   } finally {
     for (const peer of peers.values()) peer.stop();

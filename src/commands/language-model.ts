@@ -71,7 +71,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
 export async function loadModel<M extends LanguageModel = LanguageModel>(options: LoadModelOptions, Model: new (...parts: ConstructorParameters<typeof LanguageModel>) => M = LanguageModel as never): Promise<M> {
   const checkpoint = await openModel(options.model);
   try {
-    const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
+    const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
     const { device, maxLength: length = 512, onProgress, signal } = options;
     const load = { quantization, onProgress, signal };

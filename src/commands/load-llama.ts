@@ -10,7 +10,7 @@ import type { Weight } from "../nn/weight.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { dequantize4bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
-import { PagedLinears, roundOf } from "./paged-linears.ts";
+import { PagedLinears } from "./paged-linears.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
 import { CHUNK, readAsF32 } from "./read-tensor.ts";
 
@@ -90,9 +90,9 @@ class Loader {
   async #dequantize(source: Bnb4Tensor, target: Tensor): Promise<void> {
     const weight = await this.#bnb4(source);
     if (weight.kind !== "4bit") return;
-    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset, round } = weight;
+    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset } = weight;
     const n = elementsOf(target.shape);
-    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round });
+    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round: 0 });
     for (const tensor of new Set([packed, absmax, code, nestedAbsmax, nestedCode])) this.#device.free(tensor);
   }
 
@@ -153,7 +153,6 @@ class Loader {
       nestedAbsmax: source.nestedAbsmax ? put("f32", "nested_absmax", source.nestedAbsmax) : code,
       nestedCode: source.nestedQuantMap ? put("f32", "nested_quant_map", source.nestedQuantMap) : code,
       blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0,
-      round: roundOf(state.dtype),
     };
   }
 }

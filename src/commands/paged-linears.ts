@@ -2,16 +2,10 @@ import type { Device } from "../device.ts";
 import type { DType, TypedArray } from "../dtype.ts";
 import { MemoryError } from "../errors.ts";
 import type { Bnb4Tensor } from "../format/checkpoint.ts";
-import type { QuantState } from "../format/quant-state.ts";
 import { PagedWeight, ownTensors, type QuantizedWeight } from "../nn/weight.ts";
 import { Page, type PageSource } from "../pager/page.ts";
 import { Pager, type PagingOptions } from "../pager/pager.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
-
-/** What dequantized values round to, as kernels are told. */
-export function roundOf(dtype: QuantState["dtype"]): 0 | 1 | 2 {
-  return dtype === "float32" ? 0 : dtype === "float16" ? 1 : 2;
-}
 
 /** Makes pages of the 4-bit linears of a model, one a layer. Tables that are the same for all stay on the device, once. */
 export class PagedLinears {
@@ -43,7 +37,7 @@ export class PagedLinears {
     const code = this.#table(source.quantMap, "quant_map");
     return this.#weight(first, {
       out: shape[0], in: shape[1], code, nestedCode: nestedQuantMap ? this.#table(nestedQuantMap, "nested_quant_map") : code,
-      blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0, round: roundOf(state.dtype),
+      blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0,
     });
   }
 

@@ -10,7 +10,10 @@ export interface DenseWeight {
   readonly values: Tensor; // f32[out, in]
 }
 
-/** A frozen matrix [out, in] in 4 bits; blocks run over the flattened matrix. */
+/**
+ * A frozen matrix [out, in] in 4 bits; blocks run over the flattened matrix. It stands for code · absmax in f32, whatever
+ * dtype its quant state names: that is what bitsandbytes multiplies float32 activations with (gemm_4bit, 0.50).
+ */
 export interface QuantizedWeight {
   readonly kind: "4bit";
   readonly out: number;
@@ -23,8 +26,6 @@ export interface QuantizedWeight {
   readonly blocksize: number;
   readonly nested: boolean;
   readonly nestedOffset: number;
-  /** What dequantized values round to, as the `dtype` of the quant state says: 0 f32, 1 f16, 2 bf16. */
-  readonly round: 0 | 1 | 2;
 }
 
 export type Weight = DenseWeight | QuantizedWeight;
@@ -41,7 +42,6 @@ export class PagedWeight implements QuantizedWeight {
   readonly blocksize: number;
   readonly nested: boolean;
   readonly nestedOffset: number;
-  readonly round: 0 | 1 | 2;
   readonly #find: (table: Table) => Tensor;
 
   /** @param find where a tensor is now; throws while the page is not in a frame. */
@@ -53,7 +53,6 @@ export class PagedWeight implements QuantizedWeight {
     this.blocksize = constants.blocksize;
     this.nested = constants.nested;
     this.nestedOffset = constants.nestedOffset;
-    this.round = constants.round;
     this.#find = find;
   }
 
@@ -101,5 +100,5 @@ function constants({ packed, absmax, code, nestedAbsmax, nestedCode }: Quantized
 }
 
 function scalars(w: QuantizedWeight): { blocksize: number; nested: number; nestedOffset: number; round: number } {
-  return { blocksize: w.blocksize, nested: w.nested ? 1 : 0, nestedOffset: w.nestedOffset, round: w.round };
+  return { blocksize: w.blocksize, nested: w.nested ? 1 : 0, nestedOffset: w.nestedOffset, round: 0 };
 }
