@@ -1,6 +1,7 @@
 import { kernels } from "#kernels";
 import type { Device } from "./device.ts";
 import { NibbleError, ShapeError } from "./errors.ts";
+import type { Op } from "./op.ts";
 import { webThreads, webWorkers } from "./io/workers-web.ts";
 import { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "./webgpu/adapter.ts";
@@ -62,6 +63,7 @@ export async function openHardwareGpu(find: FindGpu, given?: GPUAdapter, gpuMemo
 }
 
 async function openGpu(gpu: GPU | undefined, gpuAdapter: GPUAdapter | undefined, gpuMemory: number | undefined): Promise<Device> {
-  const { WebGpuDevice } = await import("./webgpu/device.ts"); // the shaders are not loaded for a CPU
-  return WebGpuDevice.create({ gpu, gpuAdapter, gpuMemory });
+  // Neither is loaded for a CPU. Every shader is compiled now: one that a driver refuses shows before anything is computed.
+  const [{ WebGpuDevice }, ops] = await Promise.all([import("./webgpu/device.ts"), import("./ops/index.ts")]);
+  return WebGpuDevice.create({ ops: Object.values(ops) as unknown as Op[], gpu, gpuAdapter, gpuMemory });
 }

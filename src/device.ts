@@ -40,6 +40,8 @@ export interface Device {
   /** Waits for the queue and returns a copy. */
   read(tensor: Tensor): Promise<TypedArray>;
   finish(): Promise<void>;
+  /** Seconds that the ops which `work` queues took by the device's own clock; undefined where it has none. */
+  time?(work: () => void): Promise<number | undefined>;
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
