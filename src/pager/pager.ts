@@ -8,7 +8,7 @@ import { PageStore } from "./store.ts";
 export interface PagingOptions {
   /** The most frames; by default as many as the device's limit leaves room for. */
   readonly frames?: number | undefined;
-  /** Bytes for pages kept in host memory, outside the device; by default all that there are. */
+  /** Bytes for pages kept in host memory, outside the device; by default all that there are, on the CPU none. */
   readonly hostMemory?: number | undefined;
 }
 

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
-const [folder, layers = "44", budget = "700"] = process.argv.slice(2);
+const [folder, layers = "40", budget = "700"] = process.argv.slice(2);
 if (!folder) throw new Error("usage: paging-rss.mjs FOLDER [LAYERS] [BUDGET_MB]");
 const PROGRAM_MB = 200; // tokenizer, data, files being written, garbage: what --help says
 
