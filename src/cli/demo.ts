@@ -29,7 +29,7 @@ export const command = cliCommand({
   differs: { "output-dir": { default: FOLDER, help: "folder for the quantized model and the adapter; those of an earlier demo are replaced" } },
   examples: ["nibblelm demo", "nibblelm demo --threads auto"],
 }, async (values, session) => {
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, session.output);
   return new Demo(session, device, values.outputDir ?? FOLDER).run();
 });
 

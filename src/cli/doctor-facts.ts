@@ -3,7 +3,7 @@ import type { HostFacts } from "../commands/doctor.ts";
 import { pickBuild } from "../wasm/kernels.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "../webgpu/adapter.ts";
 import { dawnGpu } from "../webgpu/dawn.ts";
-import { countCores } from "./cores.ts";
+import { countCores } from "../io/cores-node.ts";
 import { allowRelaxedSimd } from "./device.ts";
 
 declare const NIBBLELM_VERSION: string;
@@ -11,6 +11,11 @@ declare const NIBBLELM_VERSION: string;
 /** What Node knows about this machine. Asks for a GPU adapter, makes no GPU device. */
 export async function doctorFacts(): Promise<HostFacts> {
   allowRelaxedSimd();
+  return { ...machineFacts(), webgpu: await gpuFacts() };
+}
+
+/** The same without the GPU. */
+export function machineFacts(): Omit<HostFacts, "webgpu"> {
   const { machine: cores, affinity, quota, usable } = countCores();
   const limit = process.constrainedMemory?.() ?? 0;
   const [load] = loadavg();
@@ -21,7 +26,6 @@ export async function doctorFacts(): Promise<HostFacts> {
     cpu: { model: cpus()[0]?.model.trim() ?? "unknown", cores, affinity, quota, usable, load: process.platform === "win32" ? undefined : load },
     memory: { total: totalmem(), free: freemem(), limit: limit > 0 && limit < totalmem() ? limit : undefined },
     wasm: { relaxedSimd: pickBuild() === "relaxed", threads: typeof SharedArrayBuffer === "function" },
-    webgpu: await gpuFacts(),
   };
 }
 

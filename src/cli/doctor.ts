@@ -12,7 +12,7 @@ export const command = cliCommand({
   examples: ["nibblelm doctor", "nibblelm doctor --json"],
 }, async (_, { output }) => {
   const host = await doctorFacts();
-  await using device = await openDevice({});
+  await using device = await openDevice({}, output);
   const report = await doctor(host, device);
   for (const line of reportLines(report, output.paint)) output.line(line);
   output.object(snakeCased(report) as Record<string, unknown>);
@@ -31,7 +31,7 @@ function reportLines(report: DoctorReport, paint: Paint): string[] {
     ["nibblelm", report.version],
     ["runtime", `${report.runtime}, ${report.platform}`],
     ["cpu", `${cpu.model}, ${plural(cpu.cores, "core")}${limits.length ? ` (${limits.join(", ")})` : ""}`],
-    ["threads", `${cpu.usable} with --threads auto`],
+    ["threads", `${Math.max(1, cpu.usable - 1)} with --threads auto, which leaves a core free; at most ${cpu.usable} run at once`],
     ["memory", `${bytesText(memory.total)}, ${bytesText(memory.free)} free${memory.limit === undefined ? "" : `; limited to ${bytesText(memory.limit)}`}`],
     ["wasm", `SIMD yes, relaxed SIMD ${yes(wasm.relaxedSimd)}, shared memory for threads ${yes(wasm.threads)}`],
     ["webgpu", webgpu.adapter ? `${webgpu.adapter}${webgpu.software ? " (software)" : ""}` : (webgpu.problem ?? "no")],

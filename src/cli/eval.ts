@@ -1,7 +1,7 @@
 import { loadDataset } from "../data/dataset.ts";
 import { BASE_FLAGS, openBaseModel } from "./base-model.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { durationText, plural } from "./format.ts";
 import { readData } from "./sources.ts";
 
@@ -14,7 +14,7 @@ export const command = cliCommand({
 }, async (values, session) => {
   const { output, signal } = session;
   const file = await readData(values.data!, session);
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const { model, adapters } = await openBaseModel(values, device, session);
   const { rows, leftOver } = loadDataset(file.bytes, { fileName: file.name, tokenizer: model.tokenizer, maxLength: values.maxLength ?? 512, vocabSize: model.config.vocabSize });
   const bar = output.progress("eval", "row");
@@ -26,5 +26,5 @@ export const command = cliCommand({
   output.endProgress();
   const seconds = (performance.now() - began) / 1000;
   output.line(`loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}  over ${plural(tokens, "token")} in ${plural(rows.length, "row")}, ${durationText(seconds)}${leftOver ? `; the last ${plural(leftOver, "token")} fill no window` : ""}`);
-  output.object({ loss, perplexity, tokens });
+  output.object({ loss, perplexity, tokens, schedule: scheduleOf(device) });
 });

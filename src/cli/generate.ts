@@ -1,7 +1,7 @@
 import type { GenerateOptions } from "../commands/language-model.ts";
 import { BASE_FLAGS, openBaseModel } from "./base-model.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { plural } from "./format.ts";
 
 export const command = cliCommand({
@@ -12,7 +12,7 @@ export const command = cliCommand({
   examples: ['nibblelm generate --model demo -p "Alice was" --temperature 0.8', 'nibblelm generate --model ./SmolLM2 --adapter notes --chat -p "Who are you?"'],
 }, async (values, session) => {
   const { output, signal } = session;
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const { model, adapters } = await openBaseModel(values, device, session);
   const { maxNewTokens, temperature, topK, topP, repetitionPenalty, seed } = values;
   const prompt = values.prompt!;
@@ -29,7 +29,7 @@ export const command = cliCommand({
         output.piece("\n");
         const { tokens, tokensPerSecond, finish } = next.value;
         output.note(output.notePaint.dim(`${plural(tokens, "token")}, ${tokensPerSecond.toFixed(1)} tokens/s, ${finish === "stop" ? "ended by itself" : "stopped at --max-new-tokens or the context's end"}`));
-        output.object({ text, tokens_per_second: tokensPerSecond });
+        output.object({ text, tokens_per_second: tokensPerSecond, schedule: scheduleOf(device) });
         return;
       }
       text += next.value;

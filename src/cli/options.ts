@@ -17,6 +17,8 @@ interface Kinds {
   /** A text, or nothing after the flag: then empty. */
   optional: string;
   threads: number | "auto";
+  /** `1,2,auto` */
+  threadCounts: (number | "auto")[];
   /** `q_proj,v_proj` */
   names: string[];
   /** `0,1,5` */
@@ -28,7 +30,8 @@ interface Kinds {
   quantize: "nf4" | "fp4" | "none";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
-  dtype: "float32" | "float16" | "bfloat16";
+  /** Hugging Face's long names too: `bfloat16`. */
+  dtype: "f32" | "f16" | "bf16" | "nf4" | "fp4";
   quantType: "nf4" | "fp4";
   embeddings: "keep" | "nf4";
   nan: "refuse" | "keep";
@@ -41,7 +44,7 @@ export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   quantize: ["nf4", "fp4", "none"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
-  dtype: ["float32", "float16", "bfloat16"],
+  dtype: ["f32", "f16", "bf16", "nf4", "fp4"],
   quantType: ["nf4", "fp4"],
   embeddings: ["keep", "nf4"],
   nan: ["refuse", "keep"],
@@ -57,7 +60,7 @@ export interface OptionSpec {
   readonly default?: string | number | boolean;
 }
 
-export const GROUPS = ["Model and data", "Adapter", "Training", "Text", "Quantization", "Machine", "Output"] as const;
+export const GROUPS = ["Model and data", "Adapter", "Training", "Text", "Quantization", "Inspection", "Machine", "Output"] as const;
 type Group = (typeof GROUPS)[number];
 
 const D = TRAIN_DEFAULTS;
@@ -112,30 +115,43 @@ export const OPTIONS = {
   type: { kind: "quantType", group: "Quantization", default: "nf4", help: "4-bit type of the linears" },
   blocksize: { kind: "integer", group: "Quantization", hint: "N", default: D.blocksize, help: "weights that share one scale: 32, 64, … 4096" },
   "double-quant": { kind: "switch", group: "Quantization", default: true, help: "keep the scales in 32 bits: 4.5 instead of 4.127 bits a weight" },
-  dtype: { kind: "dtype", group: "Quantization", help: "data type of embeddings, norms and head (default: as stored; from GGUF float32)" },
+  dtype: { kind: "dtype", group: "Quantization", hint: "DTYPE", help: "f32, f16 or bf16: data type of embeddings, norms and head (default: as stored; from GGUF f32)" },
   embeddings: { kind: "embeddings", group: "Quantization", default: "keep", help: "nf4 quantizes the embedding too; Transformers cannot load that" },
   "skip-modules": { kind: "names", group: "Quantization", hint: "NAMES", help: "linears to leave as they are, as llm_int8_skip_modules: gate_proj,model.layers.0" },
   nan: { kind: "nan", group: "Quantization", default: "refuse", help: "what to do with a model that has NaN or infinity among its weights" },
 
+  error: { kind: "switch", group: "Inspection", default: false, help: "what every resolution from f32 down to 4 bits would cost in size and error" },
+  all: { kind: "switch", group: "Inspection", default: false, help: "a line for every tensor, equal layers too" },
+
   device: { kind: "device", group: "Machine", default: "auto", help: "where to compute" },
-  threads: { kind: "threads", group: "Machine", hint: "N", default: 1, help: "threads, or auto: as many as this process may use" },
+  threads: { kind: "threads", group: "Machine", hint: "N", default: "auto", help: "threads; auto leaves one core free" },
+  polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
+  "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
   force: { kind: "switch", group: "Output", default: false, help: "use the output folder though it exists" },
+  size: { kind: "names", group: "Machine", hint: "SIZE,SIZE", help: "sizes to measure, spelled as the report spells them: 4096x4096, 512x1536x576" },
+  compare: { kind: "text", group: "Output", hint: "FILE", help: "compare with what an earlier --json FILE kept" },
   json: { kind: "switch", group: "Output", default: false, help: "JSON lines on stdout, all else on stderr" },
 } as const satisfies Record<string, OptionSpec>;
 
 export type Flag = keyof typeof OPTIONS;
 
-export function optionOf(flag: Flag): OptionSpec {
-  return OPTIONS[flag];
+/** Where a command differs from the table. */
+export type Differences<F extends Flag> = Partial<Record<F, Partial<Pick<OptionSpec, "kind" | "default" | "help" | "hint">>>>;
+
+/** The option as the table has it, or as a command that differs does. */
+export function optionOf(flag: Flag, differs?: Differences<Flag>): OptionSpec {
+  return { ...OPTIONS[flag], ...differs?.[flag] };
 }
 
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 
 /** What a command gets: API names, typed; undefined where the flag was not given. */
-export type Values<F extends Flag> = { readonly [K in F as Camel<K>]?: Kinds[(typeof OPTIONS)[K]["kind"]] | undefined };
+export type Values<F extends Flag, D extends Differences<F> = {}> = { readonly [K in F as Camel<K>]?: Kinds[KindOf<K, D>] | undefined };
+
+type KindOf<K extends Flag, D> = D extends Record<K, { readonly kind: infer Own extends Kind }> ? Own : (typeof OPTIONS)[K]["kind"];
 
 /** `lora-alpha` → `loraAlpha` */
 export function apiName(flag: string): string {

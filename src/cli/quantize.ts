@@ -1,7 +1,8 @@
 import { quantize } from "../commands/quantize.ts";
+import type { FloatDtype } from "../format/model-writer.ts";
 import { createSink } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, durationText, plural, shellWord } from "./format.ts";
 import { peakMemory } from "./session.ts";
 import { inputPaths, openModelSource } from "./sources.ts";
@@ -18,12 +19,12 @@ export const command = cliCommand({
   const began = performance.now();
   const name = values.argument!;
   const model = await openModelSource(name, session);
-  await using device = await openDevice(values);
+  await using device = await openDevice(values, output);
   const sink = await createSink(values.outputDir!, { force: values.force === true, inputs: inputPaths(name, session) });
   const bar = output.progress("quantize", "bytes");
   const { type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan } = values;
   const result = await quantize({
-    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan,
+    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype: dtype as FloatDtype | undefined, embeddings, skipModules, nan,
     onProgress: ({ done, total }) => bar.update(done, total),
   });
   output.endProgress();
@@ -31,6 +32,6 @@ export const command = cliCommand({
   for (const note of result.notes) output.note(note);
   output.line(`${output.paint.good("quantized")}  ${result.quantized} of ${plural(result.tensors, "tensor")} to 4 bits: ${bytesText(result.bytesIn)} → ${bytesText(result.bytesOut)}, ${result.bitsPerParam.toFixed(2)} bits a parameter over all (${durationText(seconds)}, peak memory ${bytesText(peakMemory())})`);
   output.line(`model      ${values.outputDir}`);
-  output.line(`train it   ${self} train --model ${shellWord(values.outputDir!)} --data YOUR.txt -o my-adapter`);
-  output.object({ bytes_in: result.bytesIn, bytes_out: result.bytesOut, bits_per_param: result.bitsPerParam, seconds, peak_memory_bytes: peakMemory() });
+  if (result.tokenizer) output.line(`train it   ${self} train --model ${shellWord(values.outputDir!)} --data YOUR.txt -o my-adapter`);
+  output.object({ bytes_in: result.bytesIn, bytes_out: result.bytesOut, bits_per_param: result.bitsPerParam, seconds, peak_memory_bytes: peakMemory(), schedule: scheduleOf(device) });
 });

@@ -5,7 +5,7 @@ import { readTrainerState } from "../commands/training-checkpoint.ts";
 import { openRunFolder } from "../io/node-run-folder.ts";
 import { openSource } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice } from "./device.ts";
+import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, shellWord } from "./format.ts";
 import type { Values } from "./options.ts";
 import { INTERRUPTED, peakMemory, type Session } from "./session.ts";
@@ -50,7 +50,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   const evalData = values.evalData === undefined ? undefined : await readData(values.evalData, session);
   const initAdapter = values.initAdapter === undefined ? undefined : await openAdapterSource(values.initAdapter);
   const output = await openRunFolder(outputDir, { existing: values.force === true || resume !== undefined });
-  await using device = await openDevice(values, state?.build);
+  await using device = await openDevice(values, session.output, state?.build);
   const report = new TrainReport(session.output, { model: model.name, data: data.name, options, device: device.description, resumedAt: state?.global_step ?? 0 });
   const call: TrainCall = {
     ...options, model, data, evalData, initAdapter, output, device, resume: checkpoint, signal: session.signal,
@@ -61,7 +61,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   session.output.endProgress();
   session.output.object({
     event: "result", loss: result.loss, eval_loss: result.evalLoss, tokens_per_second: result.tokensPerSecond,
-    peak_memory_bytes: peakMemory(), output_dir: result.outputDir,
+    peak_memory_bytes: peakMemory(), output_dir: result.outputDir, schedule: scheduleOf(device),
   });
   return result.interrupted === undefined ? finished(values, result, report, session) : stopped(result, session);
 }

@@ -3,7 +3,7 @@ import { decodeBlocks, DECODED_TYPES, unsupportedType } from "./gguf-blocks.ts";
 import { fileRow, huggingFaceName, permutedHeads, ROPE_FREQS } from "./gguf-llama.ts";
 import type { GgufFile, GgufTensor } from "./gguf.ts";
 import type { ModelConfig } from "./model-config.ts";
-import type { DenseTensor, WeightFiles, WeightTensor } from "./weights.ts";
+import type { DenseTensor, OpaqueTensor, Region, StoredFiles, WeightFiles, WeightTensor } from "./weights.ts";
 
 const FLOATS: Readonly<Record<string, DenseTensor["dtype"]>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
@@ -19,8 +19,24 @@ export function ggufWeights(file: GgufFile, config: ModelConfig): WeightFiles {
     if (!name) throw new FormatError(`${file.source.name}: ${tensor.name}`, "unknown tensor", { expected: `only those of a ${config.modelType} model` });
     tensors.set(name, ggufTensor(file, tensor, name, permutedHeads(name, config)));
   }
-  const regions = [...file.tensors.values()].map(({ name, type, shape, offset, bytes }) => ({ name, storage: `${type.name} ${shape}`, source: file.source, offset, bytes }));
-  return { tensors, regions, close: () => file.source.close() };
+  return { tensors, regions: regionsOf(file), files: [file.source], close: () => file.source.close() };
+}
+
+/** The tensors as they lie there, for looking at: of any type, under the names and in the row order of the file. */
+export function ggufTensors(file: GgufFile): StoredFiles {
+  const tensors = [...file.tensors.values()].map((tensor): [string, DenseTensor | OpaqueTensor] => {
+    const { name, shape, type, bytes } = tensor;
+    return [name, isDecoded(type.name) ? ggufTensor(file, tensor, name) : { kind: "opaque", name, shape, storage: type.name, storageBytes: bytes }];
+  });
+  return { tensors: new Map(tensors), regions: regionsOf(file), files: [file.source], close: () => file.source.close() };
+}
+
+function regionsOf(file: GgufFile): Region[] {
+  return [...file.tensors.values()].map(({ name, type, shape, offset, bytes }) => ({ name, storage: `${type.name} ${shape}`, source: file.source, offset, bytes }));
+}
+
+function isDecoded(type: string): boolean {
+  return type in FLOATS || DECODED_TYPES.includes(type);
 }
 
 /** @param heads number of heads whose rows are in llama.cpp's order; 0 when the rows are as they should be. */
@@ -28,7 +44,7 @@ export function ggufTensor(file: GgufFile, tensor: GgufTensor, name: string, hea
   const { shape, type, bytes } = tensor;
   const where = `${file.source.name}: ${tensor.name}`;
   const dtype = FLOATS[type.name] ?? "f32";
-  if (!(type.name in FLOATS) && !DECODED_TYPES.includes(type.name)) throw unsupportedType(type.name, where);
+  if (!isDecoded(type.name)) throw unsupportedType(type.name, where);
   // Whatever is read and decoded at once: a block, or a row where rows change places.
   const unit = heads ? rowUnit(tensor, heads, where) : { elements: type.elements, bytes: type.bytes };
   return {

@@ -3,7 +3,7 @@ import type { SourceFolder } from "../io/types.ts";
 import { NESTED_BLOCKSIZE, parseQuantState, type QuantState } from "./quant-state.ts";
 import { openSafetensors, readTensor, type SafetensorsFile, type StoredTensor } from "./safetensors.ts";
 import { INDEX_FILE, parseShardIndex, SINGLE_FILE } from "./shards.ts";
-import type { Bnb4Tensor, DenseTensor, WeightFiles, WeightTensor } from "./weights.ts";
+import type { Bnb4Tensor, DenseTensor, OpaqueTensor, StoredFiles, WeightFiles, WeightTensor } from "./weights.ts";
 
 interface Located {
   readonly file: SafetensorsFile;
@@ -16,20 +16,32 @@ type Stored = Map<string, Located>;
  * The weights of a Hugging Face folder, in one file or several, dense or in bitsandbytes' 4 bits.
  * @throws FormatError naming file, tensor and rule.
  */
-export async function openSafetensorsWeights(folder: SourceFolder): Promise<WeightFiles> {
+export function openSafetensorsWeights(folder: SourceFolder): Promise<WeightFiles> {
+  return openTensors(folder, undefined, refuseDType);
+}
+
+/**
+ * The same for looking at: tensors of any dtype, and of one file alone where it is named.
+ * @throws FormatError naming file, tensor and rule.
+ */
+export function openSafetensorsTensors(folder: SourceFolder, file?: string): Promise<StoredFiles> {
+  return openTensors(folder, file, ({ tensor: { name, shape, dtype, bytes } }): OpaqueTensor => ({ kind: "opaque", name, shape, storage: dtype, storageBytes: bytes }));
+}
+
+async function openTensors<T>(folder: SourceFolder, only: string | undefined, other: (located: Located) => T): Promise<StoredFiles<T>> {
   const files: SafetensorsFile[] = [];
   const close = async (): Promise<void> => { for (const { source } of files) await source.close(); };
   try {
-    const stored = await locateAll(folder, files);
+    const stored = await locateAll(folder, files, only);
     const regions = [...stored.values()].map(({ file, tensor }) => ({ name: tensor.name, storage: `${tensor.dtype} ${tensor.shape}`, source: file.source, offset: tensor.offset, bytes: tensor.bytes }));
-    return { tensors: await groupTensors(stored), regions, close };
+    return { tensors: await groupTensors(stored, other), regions, files: files.map(({ source }) => source), close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function locateAll(folder: SourceFolder, files: SafetensorsFile[]): Promise<Stored> {
+async function locateAll(folder: SourceFolder, files: SafetensorsFile[], only: string | undefined): Promise<Stored> {
   const stored: Stored = new Map();
   const add = async (name: string): Promise<void> => {
     const source = await folder.open(name);
@@ -42,8 +54,8 @@ async function locateAll(folder: SourceFolder, files: SafetensorsFile[]): Promis
       stored.set(tensor.name, { file, tensor });
     }
   };
-  if (await folder.has(SINGLE_FILE)) {
-    await add(SINGLE_FILE);
+  if (only !== undefined || (await folder.has(SINGLE_FILE))) {
+    await add(only ?? SINGLE_FILE);
     return stored;
   }
   if (!(await folder.has(INDEX_FILE))) throw await missingWeights(folder);
@@ -67,8 +79,8 @@ async function missingWeights(folder: SourceFolder): Promise<FormatError> {
 
 const STATE = /^(.*)\.quant_state\.bitsandbytes__([^.]*)$/;
 
-async function groupTensors(stored: Stored): Promise<Map<string, WeightTensor>> {
-  const tensors = new Map<string, WeightTensor>();
+async function groupTensors<T>(stored: Stored, other: (located: Located) => T): Promise<Map<string, WeightTensor | T>> {
+  const tensors = new Map<string, WeightTensor | T>();
   const parts = new Set<string>();
   for (const [key, state] of stored) {
     const [, weight, quantType] = STATE.exec(key) ?? [];
@@ -78,20 +90,23 @@ async function groupTensors(stored: Stored): Promise<Map<string, WeightTensor>> 
     tensors.set(weight, await bnb4Tensor(stored, weight, key, quantType, where, parts));
   }
   for (const [name, located] of stored) {
-    if (!parts.has(name)) tensors.set(name, denseTensor(located));
+    if (!parts.has(name)) tensors.set(name, denseTensor(located) ?? other(located));
   }
   return tensors;
 }
 
 const FLOATS: Readonly<Record<string, DenseTensor["dtype"]>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
-function denseTensor({ file, tensor }: Located): DenseTensor {
+function refuseDType({ file, tensor: { name, dtype } }: Located): never {
+  const hint = dtype === "U8" ? "a weight in 4 bits needs its .quant_state beside it" : "other quantizations are not known";
+  throw new FormatError(`${file.source.name}: ${name}`, "dtype", { expected: "F32, F16 or BF16", got: dtype, hint });
+}
+
+/** Undefined for what is no float. */
+function denseTensor({ file, tensor }: Located): DenseTensor | undefined {
   const { name, shape, bytes } = tensor;
   const dtype = FLOATS[tensor.dtype];
-  if (!dtype) {
-    const hint = tensor.dtype === "U8" ? "a weight in 4 bits needs its .quant_state beside it" : "other quantizations are not known";
-    throw new FormatError(`${file.source.name}: ${name}`, "dtype", { expected: "F32, F16 or BF16", got: tensor.dtype, hint });
-  }
+  if (!dtype) return undefined;
   const width = dtype === "f32" ? 4 : 2;
   return {
     kind: "dense", name, shape, dtype, storage: tensor.dtype, storageBytes: bytes,

@@ -46,12 +46,25 @@ export interface Region {
   readonly bytes: number;
 }
 
-/** What both kinds of container give. */
-export interface WeightFiles {
-  readonly tensors: Map<string, WeightTensor>;
+/** A tensor of a type that is not read here: its place and size are all that is known. */
+export interface OpaqueTensor {
+  readonly kind: "opaque";
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly storage: string;
+  readonly storageBytes: number;
+}
+
+/** What both kinds of container give: weights, and whatever `Other` makes of the rest. */
+export interface StoredFiles<Other = OpaqueTensor> {
+  readonly tensors: Map<string, WeightTensor | Other>;
   readonly regions: readonly Region[];
+  readonly files: readonly ByteSource[];
   close(): Promise<void>;
 }
+
+/** Weights and nothing else. */
+export type WeightFiles = StoredFiles<never>;
 
 /** Names and shapes of a Llama's tensors, in the order of a forward pass. A tied head is the embedding. */
 export function expectedTensors(config: ModelConfig): Map<string, readonly number[]> {

@@ -2,20 +2,32 @@ import { Worker } from "node:worker_threads";
 import type { WorkerHandle, WorkerHost } from "../wasm/worker-host.ts";
 import { workerMain } from "../wasm/worker-main.ts";
 
-// A script in a string: no second file to find beside a bundle. Deno and Bun run it too.
-const SCRIPT = `const { parentPort } = require("node:worker_threads");
-(${workerMain.toString()})((handler) => parentPort.on("message", handler), (message) => parentPort.postMessage(message));`;
+/**
+ * Workers of node:worker_threads. A thread can only rank itself, so the niceness is part of its script; Deno and Bun may
+ * refuse it, and what came of it is in the worker's first answer.
+ */
+export function nodeWorkersAt(nice: number): WorkerHost {
+  return { spawn: () => spawn(nice) };
+}
 
-/** Workers of node:worker_threads. */
-export const nodeWorkers: WorkerHost = {
-  spawn(): WorkerHandle {
-    const worker = new Worker(SCRIPT, { eval: true });
-    return {
-      post: (message) => worker.postMessage(message),
-      onMessage: (handler) => void worker.on("message", handler),
-      onError: (handler) => void worker.on("error", handler),
-      keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
-      terminate: async () => void (await worker.terminate()),
-    };
-  },
-};
+/** Workers ranked like any other program. */
+export const nodeWorkers: WorkerHost = nodeWorkersAt(0);
+
+// A script in a string: no second file to find beside a bundle. Deno and Bun run it too.
+const script = (nice: number): string => `const { parentPort } = require("node:worker_threads");
+const { getPriority, setPriority } = require("node:os");
+if (${nice}) try { setPriority(0, ${nice}); } catch {}
+const nice = () => { try { return getPriority(0); } catch {} };
+const withNice = (message) => (message.type === "ready" ? { ...message, nice: nice() } : message);
+(${workerMain.toString()})((handler) => parentPort.on("message", handler), (message) => parentPort.postMessage(withNice(message)));`;
+
+function spawn(nice: number): WorkerHandle {
+  const worker = new Worker(script(nice), { eval: true });
+  return {
+    post: (message) => worker.postMessage(message),
+    onMessage: (handler) => void worker.on("message", handler),
+    onError: (handler) => void worker.on("error", handler),
+    keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
+    terminate: async () => void (await worker.terminate()),
+  };
+}

@@ -4,15 +4,16 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { Arena, WasmBuffer } from "./arena.ts";
-import { builtin, Kernels, pickBuild, type Kernel, type WasmBuild, type WasmSource } from "./kernels.ts";
+import { chooseKernels, Kernels, type ChosenKernels, type Kernel, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
 import type { WorkerHost } from "./worker-host.ts";
+import type { Pace, Schedule, Throttle } from "./pace.ts";
 import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
-  /** Kernels to use instead of the ones inside the package. */
-  wasm?: WasmSource;
-  /** `simd` or `relaxed`; by default the fastest that the engine accepts. */
+  /** The kernels: builds to choose from, or one of them, of which `build` says what it is. */
+  wasm: KernelBuilds | WasmSource;
+  /** `simd` or `relaxed`; by default the fastest that the engine accepts, and `simd` where `wasm` is a single build. */
   build?: WasmBuild;
   /** The most bytes of linear memory to use; default 4 GiB, all that 32-bit addresses reach. */
   hostMemory?: number;
@@ -20,11 +21,14 @@ export interface WasmDeviceOptions {
   threads?: number;
   /** How this runtime starts workers; needed for more than one thread. */
   workers?: WorkerHost;
+  /** Who decides how much of the CPU the threads take; by default all they can get. With it even one thread is a worker. */
+  pace?: Pace;
 }
 
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 const SCRATCH_ALIGN = 64;
+const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
 type OpTask = ProgramOp & { run: Kernel };
@@ -34,7 +38,7 @@ type Task = OpTask | { write: () => void };
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
  * with a pool, as one program that all workers walk through.
  */
-export class WasmDevice implements Device {
+export class WasmDevice implements Device, Throttle {
   readonly kind = "wasm";
   readonly build: WasmBuild;
   readonly #kernels: Kernels;
@@ -45,6 +49,7 @@ export class WasmDevice implements Device {
   #running = false;
   #disposed = false;
   #pool: WorkerPool | undefined;
+  #pace: Pace | undefined;
 
   private constructor(kernels: Kernels, memory: WebAssembly.Memory, build: WasmBuild, limit: number) {
     this.#kernels = kernels;
@@ -57,34 +62,53 @@ export class WasmDevice implements Device {
     return this.#pool?.size ?? 1;
   }
 
-  static async create(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
-    const { threads = 1, workers } = options;
-    if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
-    const shared = threads > 1;
-    const { memory, build, limit } = prepare(options, shared);
-    const source = options.wasm ?? builtin(build, shared);
+  get allowance(): number {
+    return this.#pool?.allowance ?? 1;
+  }
+
+  /** @throws ShapeError when it is no number above 0, or the device has no workers. */
+  set allowance(threads: number) {
+    if (!this.#pool) throw new ShapeError("allowance", "a device without workers", { expected: "a device with threads or a pace", got: this.description });
+    if (!(threads > 0 && threads <= this.threads)) throw new ShapeError("allowance", "threads", { expected: `above 0, at most ${this.threads}`, got: threads });
+    this.#pool.allowance = threads;
+  }
+
+  /** What of the CPU this device takes. */
+  get schedule(): Schedule {
+    const fair = { policy: "fair", most: this.threads, least: this.threads, changes: 0 } as const;
+    return { ...(this.#pace?.record ?? fair), threads: this.threads, nice: this.#pool?.nice };
+  }
+
+  static async create(options: WasmDeviceOptions): Promise<WasmDevice> {
+    const { threads = 1, workers, pace } = options;
+    if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ShapeError("threads", "not a number of threads", { expected: `a whole number from 1 to ${MOST_THREADS}`, got: threads });
+    const shared = threads > 1 || pace !== undefined;
+    const { memory, build, source, limit } = prepare(options, shared);
     const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
     const device = new WasmDevice(await Kernels.instantiate(module, memory), memory, build, limit);
     if (shared) await device.#startPool(threads, workers, module, memory);
+    device.#pace = pace;
+    pace?.start(device);
     return device;
   }
 
   async #startPool(threads: number, host: WorkerHost | undefined, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<void> {
     if (!host) throw new DeviceError("threads", "no way to start workers", { expected: "`workers`", got: "nothing", hint: "import createDevice from nibblelm/node, or use one thread" });
     const control = this.#arena.allocate(4 * CONTROL_WORDS, "thread control").address;
-    const clear = (): void => this.#arena.fill(control, 4 * CONTROL_WORDS, 0);
-    clear();
-    this.#pool = await WorkerPool.start(host, threads, module, memory, control, clear);
+    this.#arena.fill(control, 4 * CONTROL_WORDS, 0);
+    const store = (word: number, value: number): void => void (this.#arena.view("i32", control + 4 * word, [1])[0] = value);
+    this.#pool = await WorkerPool.start(host, threads, module, memory, control, store);
   }
 
   /** For small, synchronous uses: `quantizeTensor`. Browsers may refuse it on their main thread. */
-  static createSync(options: WasmDeviceOptions = {}): WasmDevice {
-    const { memory, build, limit } = prepare(options, false);
-    return new WasmDevice(Kernels.instantiateSync(options.wasm ?? builtin(build, false), memory), memory, build, limit);
+  static createSync(options: WasmDeviceOptions): WasmDevice {
+    const { memory, build, source, limit } = prepare(options, false);
+    return new WasmDevice(Kernels.instantiateSync(source, memory), memory, build, limit);
   }
 
   get description(): string {
-    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${this.threads} thread${this.threads === 1 ? "" : "s"})`;
+    const pace = this.#pace ? `, ${this.#pace.description}` : "";
+    return `wasm (${this.build === "relaxed" ? "relaxed SIMD" : "SIMD"}, ${this.threads} thread${this.threads === 1 ? "" : "s"}${pace})`;
   }
 
   get memory(): DeviceMemory {
@@ -223,6 +247,7 @@ export class WasmDevice implements Device {
     this.#disposed = true;
     this.#queue = [];
     await this.#draining?.catch(() => undefined);
+    this.#pace?.stop();
     await this.#pool?.stop();
   }
 
@@ -231,10 +256,11 @@ export class WasmDevice implements Device {
   }
 }
 
-function prepare(options: WasmDeviceOptions, shared: boolean): { memory: WebAssembly.Memory; build: WasmBuild; limit: number } {
+function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
+  // The kernels declare this maximum; a smaller limit is the arena's to keep.
   const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
-  return { memory, build: options.build ?? pickBuild(), limit };
+  return { memory, ...chooseKernels(options.wasm, options.build, shared), limit };
 }
 
 function addressOf(tensor: Tensor): number {
@@ -242,12 +268,14 @@ function addressOf(tensor: Tensor): number {
 }
 
 // A macrotask: timers, I/O and signals get their turn. setTimeout(0) would cost 1 ms and more.
-const channel = typeof setImmediate === "function" ? undefined : new MessageChannel();
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    if (!channel) return void setImmediate(resolve);
-    channel.port1.addEventListener("message", () => resolve(), { once: true });
-    channel.port1.start();
-    channel.port2.postMessage(0);
+    if (typeof setImmediate === "function") return void setImmediate(resolve);
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
   });
 }

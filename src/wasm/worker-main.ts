@@ -7,14 +7,30 @@ export interface ProgramOp {
 
 /** What the pool sends to its workers. */
 export type ToWorker =
-  | { readonly type: "start"; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly control: number; readonly workers: number }
+  | { readonly type: "start"; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly control: number; readonly words: typeof CONTROL; readonly workers: number; readonly index: number }
   | { readonly type: "run"; readonly ops: readonly ProgramOp[]; readonly scratch: number };
 
 /** What a worker answers. */
-export type FromWorker = { readonly type: "ready" } | { readonly type: "done"; readonly error?: string };
+export type FromWorker = { readonly type: "ready"; /** How the operating system ranks the worker, where the host knows. */ readonly nice?: number } | { readonly type: "done"; readonly error?: string };
 
 /** Layout of the control block, in i32 words: one cache line each, so that workers do not slow each other down. */
-export const CONTROL_WORDS = 64;
+export const CONTROL = {
+  /** Next tile of the current op. */
+  tile: 0,
+  /** Workers that have finished the current op. */
+  arrived: 16,
+  /** Counts ops; what sleepers wait on. */
+  phase: 32,
+  /** 1 once a kernel trapped: nobody starts another tile. */
+  failed: 48,
+  /** Workers that may take tiles; the others only keep step. */
+  active: 64,
+  /** Thousandths of its time that such a worker may compute. */
+  duty: 80,
+  /** Nobody wakes who sleeps on it: a worker that steps back does, for as long as it owes. */
+  never: 96,
+} as const;
+export const CONTROL_WORDS = 112;
 
 /**
  * The whole program of a worker, made into a script by `toString()`: it must not name anything outside itself.
@@ -22,24 +38,31 @@ export const CONTROL_WORDS = 64;
  * sleeps in `Atomics.wait` until the last one arrives, who resets the counter and wakes the others.
  */
 export function workerMain(receive: (handler: (message: ToWorker) => void) => void, send: (message: FromWorker) => void): void {
-  const TILE = 0; // next tile of the current op
-  const ARRIVED = 16; // workers that have finished the current op
-  const PHASE = 32; // counts ops; what sleepers wait on
-  const FAILED = 48; // 1 once a kernel trapped: nobody starts another tile
+  const PAUSE_MS = 5; // what a worker owes before it sleeps: shorter sleeps are not kept to
   let kernels: Record<string, (...args: number[]) => void> = {};
   let control = new Int32Array(0);
+  let words = {} as typeof CONTROL;
   let workers = 1;
+  let index = 0;
+  let owed = 0; // milliseconds to leave to others
 
   const barrier = (): void => {
-    const phase = Atomics.load(control, PHASE);
-    if (Atomics.add(control, ARRIVED, 1) === workers - 1) {
-      Atomics.store(control, ARRIVED, 0);
-      Atomics.store(control, TILE, 0);
-      Atomics.add(control, PHASE, 1);
-      Atomics.notify(control, PHASE);
+    const phase = Atomics.load(control, words.phase);
+    if (Atomics.add(control, words.arrived, 1) === workers - 1) {
+      Atomics.store(control, words.arrived, 0);
+      Atomics.store(control, words.tile, 0);
+      Atomics.add(control, words.phase, 1);
+      Atomics.notify(control, words.phase);
     } else {
-      while (Atomics.load(control, PHASE) === phase) Atomics.wait(control, PHASE, phase);
+      while (Atomics.load(control, words.phase) === phase) Atomics.wait(control, words.phase, phase);
     }
+  };
+
+  const stepBack = (computed: number, duty: number): void => {
+    owed += computed * (1000 / duty - 1);
+    if (owed < PAUSE_MS) return;
+    Atomics.wait(control, words.never, 0, owed);
+    owed = 0;
   };
 
   const run = (ops: readonly ProgramOp[], scratch: number): void => {
@@ -47,14 +70,17 @@ export function workerMain(receive: (handler: (message: ToWorker) => void) => vo
     for (const op of ops) {
       try {
         const kernel = kernels[op.kernel];
-        while (Atomics.load(control, FAILED) === 0) {
-          const tile = Atomics.add(control, TILE, 1);
+        while (Atomics.load(control, words.failed) === 0 && index < Atomics.load(control, words.active)) {
+          const tile = Atomics.add(control, words.tile, 1);
           if (tile >= op.tiles) break;
+          const duty = Atomics.load(control, words.duty);
+          const began = duty < 1000 ? performance.now() : 0;
           kernel(...op.args, tile, tile + 1, scratch);
+          if (duty < 1000) stepBack(performance.now() - began, duty);
         }
       } catch (cause) {
         error = `${op.kernel}: ${cause instanceof Error ? cause.message : String(cause)}`;
-        Atomics.store(control, FAILED, 1);
+        Atomics.store(control, words.failed, 1);
       }
       barrier();
     }
@@ -65,8 +91,8 @@ export function workerMain(receive: (handler: (message: ToWorker) => void) => vo
     if (message.type === "run") return run(message.ops, message.scratch);
     const instance = new WebAssembly.Instance(message.module, { env: { memory: message.memory } });
     kernels = instance.exports as unknown as typeof kernels;
-    control = new Int32Array(message.memory.buffer, message.control, 64);
-    workers = message.workers;
+    ({ words, workers, index } = message);
+    control = new Int32Array(message.memory.buffer, message.control, words.never + 1);
     send({ type: "ready" });
   });
 }
