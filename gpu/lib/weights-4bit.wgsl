@@ -22,17 +22,13 @@ fn weight_at(e: u32) -> f32 {
   return decoded(nibble_of(packed[e / 8u], e), block_scale(e >> firstTrailingBit(params.blocksize)));
 }
 
-// Elements e … e + 3, of which `wanted` exist; the others are 0.
-fn four_weights(e: u32, wanted: u32) -> vec4f {
-  if (wanted >= 4u && e % 4u == 0u) { // one word, one block
-    let word = packed[e / 8u];
-    let scale = block_scale(e >> firstTrailingBit(params.blocksize));
-    return vec4f(
-      decoded(nibble_of(word, e), scale), decoded(nibble_of(word, e + 1u), scale),
-      decoded(nibble_of(word, e + 2u), scale), decoded(nibble_of(word, e + 3u), scale),
-    );
-  }
-  var four = vec4f();
-  for (var i = 0u; i < min(wanted, 4u); i++) { four[i] = weight_at(e + i); }
-  return four;
+// Elements e … e + 3: when aligned, of one word and one block.
+fn four_weights(e: u32) -> vec4f {
+  if (!ALIGNED) { return vec4f(weight_at(e), weight_at(e + 1u), weight_at(e + 2u), weight_at(e + 3u)); }
+  let word = packed[e / 8u];
+  let scale = block_scale(e >> firstTrailingBit(params.blocksize));
+  return vec4f(
+    decoded(nibble_of(word, e), scale), decoded(nibble_of(word, e + 1u), scale),
+    decoded(nibble_of(word, e + 2u), scale), decoded(nibble_of(word, e + 3u), scale),
+  );
 }

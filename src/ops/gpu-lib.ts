@@ -1,17 +1,18 @@
 import arithmetic from "../../gpu/lib/arithmetic.wgsl";
 import blocks from "../../gpu/lib/blocks.wgsl";
-import denseB from "../../gpu/lib/dense-b.wgsl";
 import exp from "../../gpu/lib/exp.wgsl";
 import gemmRow from "../../gpu/lib/gemm-row.wgsl";
 import gemm from "../../gpu/lib/gemm.wgsl";
+import gemmRegisters from "../../gpu/lib/gemm-registers.wgsl";
 import grid from "../../gpu/lib/grid.wgsl";
 import half from "../../gpu/lib/half.wgsl";
 import levels from "../../gpu/lib/levels.wgsl";
 import philox from "../../gpu/lib/philox.wgsl";
 import product from "../../gpu/lib/product.wgsl";
 import reduce from "../../gpu/lib/reduce.wgsl";
+import squares from "../../gpu/lib/squares.wgsl";
 import weights4bit from "../../gpu/lib/weights-4bit.wgsl";
-import type { GpuPass, GpuSource, Params } from "../op.ts";
+import { TILINGS, type GpuPass, type GpuSource, type Params, type Tiling } from "../op.ts";
 
 // Shared parts of shaders, by file.
 export const GRID: GpuSource = { file: "gpu/lib/grid.wgsl", text: grid };
@@ -26,7 +27,8 @@ export const LEVELS: GpuSource = { file: "gpu/lib/levels.wgsl", text: levels };
 export const REDUCE: GpuSource = { file: "gpu/lib/reduce.wgsl", text: reduce };
 const GEMM: GpuSource = { file: "gpu/lib/gemm.wgsl", text: gemm };
 const GEMM_ROW: GpuSource = { file: "gpu/lib/gemm-row.wgsl", text: gemmRow };
-export const DENSE_B: GpuSource = { file: "gpu/lib/dense-b.wgsl", text: denseB };
+const GEMM_REGISTERS: GpuSource = { file: "gpu/lib/gemm-registers.wgsl", text: gemmRegisters };
+const SQUARES: GpuSource = { file: "gpu/lib/squares.wgsl", text: squares };
 export const WEIGHTS_4BIT: GpuSource = { file: "gpu/lib/weights-4bit.wgsl", text: weights4bit };
 
 /** Elements that a workgroup of an elementwise shader owns; gpu/lib/grid.wgsl has the same number. */
@@ -47,13 +49,31 @@ export function rowwise<P extends string>(rows: (params: Params<P>) => number, .
   return [{ entry: "main", lib: [GRID, REDUCE, ...lib], workgroups: rows }];
 }
 
+interface Cut { readonly lib: GpuSource; readonly across: number; readonly down: number; readonly rows: number; readonly columns: number }
+
+/** Invocations of a workgroup, and what they own of y together. */
+const CUTS: Readonly<Record<Tiling, Cut>> = {
+  registers: { lib: GEMM_REGISTERS, across: 4, down: 16, rows: 128, columns: 16 },
+  workgroup: { lib: GEMM, across: 8, down: 8, rows: 64, columns: 32 },
+  large: { lib: GEMM, across: 16, down: 16, rows: 128, columns: 64 },
+};
 const FEW_ROWS = 4;
 
-/** A product of rows × columns: tiles of 32 × 32, or of 4 × 64 when there are few rows. The sums are the same. */
-export function gemmPasses<P extends string>(rows: (params: Params<P>) => number, columns: (params: Params<P>) => number, ...lib: GpuSource[]): GpuPass<never, P>[] {
-  const few = (params: Params<P>): boolean => rows(params) <= FEW_ROWS;
-  return [
-    { entry: "main", lib: [GRID, GEMM_ROW, ...lib], workgroups: (p) => (few(p) ? Math.ceil(rows(p) / 4) * Math.ceil(columns(p) / 64) : 0) },
-    { entry: "main", lib: [GRID, GEMM, ...lib], workgroups: (p) => (few(p) ? 0 : Math.ceil(rows(p) / 32) * Math.ceil(columns(p) / 32)) },
-  ];
+interface Product<P extends string> {
+  readonly rows: (params: Params<P>) => number;
+  readonly columns: (params: Params<P>) => number;
+  /** Lengths that are multiples of 4 when every line of four begins at one: of what is contiguous, and of the depth. */
+  readonly lengths: (params: Params<P>) => readonly number[];
+}
+
+/** A matrix product: rows of 4 × 64 when there are few, else one of the tilings. The sums are the same. */
+export function gemmPasses<P extends string>({ rows, columns, lengths }: Product<P>, ...lib: GpuSource[]): GpuPass<never, P>[] {
+  const pass = (aligned: boolean, few: boolean, tile: Pick<Cut, "lib" | "rows" | "columns">, constants: Record<string, number>): GpuPass<never, P> => ({
+    entry: "main", lib: [GRID, SQUARES, tile.lib, ...lib], constants: { ALIGNED: aligned ? 1 : 0, ...constants },
+    workgroups: (p) => (aligned === lengths(p).every((length) => length % 4 === 0) && few === rows(p) <= FEW_ROWS ? Math.ceil(rows(p) / tile.rows) * Math.ceil(columns(p) / tile.columns) : 0),
+  });
+  return [true, false].flatMap((aligned) => [
+    pass(aligned, true, { lib: GEMM_ROW, rows: 4, columns: 64 }, {}),
+    ...TILINGS.map((tiling) => ({ ...pass(aligned, false, CUTS[tiling], { ACROSS: CUTS[tiling].across, DOWN: CUTS[tiling].down }), tiling })),
+  ]);
 }

@@ -29,5 +29,5 @@ export const matmulNf4Nn = defineOp({
   cost: (p) => gemmCost(p.m, p.k, p.n, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses(({ m }) => m, ({ k }) => k, WEIGHTS_4BIT, HALF) },
+  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k }) => [n, k] }, WEIGHTS_4BIT, HALF) },
 });

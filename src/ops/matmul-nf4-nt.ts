@@ -29,5 +29,5 @@ export const matmulNf4Nt = defineOp({
   cost: (p) => gemmCost(p.m, p.n, p.k, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses(({ m }) => m, ({ n }) => n, WEIGHTS_4BIT, HALF) },
+  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ k }) => [k] }, WEIGHTS_4BIT, HALF) },
 });

@@ -1,7 +1,7 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
 import { ShapeError, type DeviceError } from "../errors.ts";
-import { checkOp, type Op, type Operands, type Params } from "../op.ts";
+import { checkOp, type Op, type Operands, type Params, type Tiling } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
 import { Commands, type Binding } from "./commands.ts";
@@ -17,6 +17,8 @@ const PARAM_BYTES = 128; // 32 scalars
 export interface WebGpuDeviceOptions extends GpuOptions {
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
+  /** How matrix products are cut: the same results in other times. Default `workgroup`; `fastestTiling` measures. */
+  readonly tiling?: Tiling;
 }
 
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
@@ -53,6 +55,7 @@ export class WebGpuDevice implements Device {
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
     const adapter = await requestAdapter(options);
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter));
+    if (options.tiling) device.tiling = options.tiling;
     try {
       for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
       await device.#faults.settle();
@@ -63,8 +66,11 @@ export class WebGpuDevice implements Device {
     return device;
   }
 
+  get tiling(): Tiling { return this.#pipelines.tiling; }
+  set tiling(tiling: Tiling) { this.#pipelines.tiling = tiling; }
+
   get description(): string {
-    return `webgpu (${this.adapter.name}${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+    return `webgpu (${this.adapter.name}, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
   }
 
   get memory(): DeviceMemory & { readonly created: number } {

@@ -1,5 +1,5 @@
 import { KernelError } from "../errors.ts";
-import type { GpuKernel, GpuPass, Op } from "../op.ts";
+import type { GpuKernel, GpuPass, Op, Tiling } from "../op.ts";
 import { STAGE_COMPUTE } from "./constants.ts";
 import type { Faults } from "./faults.ts";
 
@@ -26,6 +26,8 @@ export class Pipelines {
   readonly #faults: Faults;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<string, readonly Pipeline[]>();
+  /** Matrix products compiled from now on are cut like this. */
+  tiling: Tiling = "workgroup";
   /** Bytes that every binding of parameters offers. */
   readonly paramBytes: number;
 
@@ -37,14 +39,16 @@ export class Pipelines {
 
   /** A shader that does not compile is reported late, like every error of a GPU. */
   of(op: Op): readonly Pipeline[] {
-    let pipelines = this.#compiled.get(op.name);
-    if (!pipelines) this.#compiled.set(op.name, pipelines = this.#compile(op, kernelOf(op)));
+    const kernel = kernelOf(op);
+    const key = kernel.passes.some(({ tiling }) => tiling) ? `${op.name} ${this.tiling}` : op.name;
+    let pipelines = this.#compiled.get(key);
+    if (!pipelines) this.#compiled.set(key, pipelines = this.#compile(op, kernel));
     return pipelines;
   }
 
   #compile(op: Op, kernel: GpuKernel): readonly Pipeline[] {
     const modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
-    return kernel.passes.map((pass) => {
+    return kernel.passes.filter(({ tiling = this.tiling }) => tiling === this.tiling).map((pass) => {
       const sources = [...(pass.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernel.code }];
       const key = sources.map(({ file }) => file).join();
       let module = modules.get(key);
@@ -67,7 +71,7 @@ export class Pipelines {
     const gpu = this.#device.createComputePipeline({
       label: `${op.name}.${pass.entry}`,
       layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: pass.entry },
+      compute: { module, entryPoint: pass.entry, ...(pass.constants && { constants: pass.constants }) },
     });
     return { pass, slots, layout, layoutKey, gpu };
   }
