@@ -7,18 +7,20 @@ struct Params { m: u32, n: u32, k: u32, blocksize: u32, nested: u32, nestedOffse
 @group(0) @binding(4) var<storage, read> code: array<f32>; // f32[16]
 @group(0) @binding(5) var<storage, read> nestedAbsmax: array<f32>; // with nested f32[ceil(blocks / 256)]
 @group(0) @binding(6) var<storage, read> nestedCode: array<f32>; // with nested f32[256]
-@group(0) @binding(7) var<storage, read_write> dx: array<f32>; // f32[m, k]
+@group(0) @binding(7) var<storage, read_write> dx: array<Out>; // f32[m, k]
 
 const B_ALONG_DEPTH = false;
 
 fn sizes() -> Sizes { return Sizes(params.m, params.k, params.n); }
-fn out_at(i: u32) -> f32 { return dx[i]; }
-fn out_put(i: u32, value: f32) { dx[i] = value; }
+fn out_at(i: u32) -> Out { return dx[i]; }
+fn out_put(i: u32, value: Out) { dx[i] = value; }
 
-fn dy_at(i: u32) -> f32 { return dy[i / 4u][i % 4u]; }
+fn dy_length() -> u32 { return 4u * arrayLength(&dy); }
 fn dy_line(i: u32) -> vec4f {
   if (ALIGNED) { return dy[i / 4u]; }
-  return vec4f(dy_at(i), dy_at(i + 1u), dy_at(i + 2u), dy_at(i + 3u));
+  var line = vec4f();
+  for (var j = 0u; j < min(4u, dy_length() - i); j++) { line[j] = dy[(i + j) / 4u][(i + j) % 4u]; }
+  return line;
 }
 fn a_square(row: u32, d: u32) -> mat4x4f {
   let i = row * params.n + d;

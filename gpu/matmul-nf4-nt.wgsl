@@ -7,18 +7,20 @@ struct Params { m: u32, n: u32, k: u32, blocksize: u32, nested: u32, nestedOffse
 @group(0) @binding(4) var<storage, read> code: array<f32>; // f32[16]
 @group(0) @binding(5) var<storage, read> nestedAbsmax: array<f32>; // with nested f32[ceil(blocks / 256)]
 @group(0) @binding(6) var<storage, read> nestedCode: array<f32>; // with nested f32[256]
-@group(0) @binding(7) var<storage, read_write> y: array<f32>; // f32[m, n]
+@group(0) @binding(7) var<storage, read_write> y: array<Out>; // f32[m, n]
 
 const B_ALONG_DEPTH = true;
 
 fn sizes() -> Sizes { return Sizes(params.m, params.n, params.k); }
-fn out_at(i: u32) -> f32 { return y[i]; }
-fn out_put(i: u32, value: f32) { y[i] = value; }
+fn out_at(i: u32) -> Out { return y[i]; }
+fn out_put(i: u32, value: Out) { y[i] = value; }
 
-fn x_at(i: u32) -> f32 { return x[i / 4u][i % 4u]; }
+fn x_length() -> u32 { return 4u * arrayLength(&x); }
 fn x_line(i: u32) -> vec4f {
   if (ALIGNED) { return x[i / 4u]; }
-  return vec4f(x_at(i), x_at(i + 1u), x_at(i + 2u), x_at(i + 3u));
+  var line = vec4f();
+  for (var j = 0u; j < min(4u, x_length() - i); j++) { line[j] = x[(i + j) / 4u][(i + j) % 4u]; }
+  return line;
 }
 fn a_square(row: u32, d: u32) -> mat4x4f {
   let i = row * params.k + d;

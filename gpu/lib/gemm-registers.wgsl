@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
   if (row >= size.rows || column >= size.columns) { return; }
   var y: array<mat4x4f, SQUARES>;
   for (var s = 0u; s < SQUARES; s++) {
-    for (var r = 0u; r < 4u; r++) { y[s][r] = line_of_out(row + 4u * s + r, column); }
+    for (var r = 0u; r < 4u; r++) { y[s][r] = line_of_out(row + 4u * s + r, column, false); }
   }
   for (var d = 0u; d < size.depth; d += 4u) {
     let b = b_square(d, column);

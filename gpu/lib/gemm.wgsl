@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
   let row = tile_row + 8u * local.y;
   let column = tile_column + 4u * local.x;
   var y: array<vec4f, 8>;
-  for (var r = 0u; r < 8u; r++) { y[r] = line_of_out(row + r, column); }
+  for (var r = 0u; r < 8u; r++) { y[r] = line_of_out(row + r, column, false); }
   for (var depth = 0u; depth < size.depth; depth += DEPTH) {
     let steps = min(DEPTH, (size.depth - depth + 3u) / 4u * 4u);
     fill(tile_row, tile_column, depth, steps, lane);

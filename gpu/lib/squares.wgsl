@@ -1,6 +1,6 @@
 // Matrices are read in squares of 4 × 4, a line of four at a time. Each op gives a_square(row, d), whose columns are
 // a[row … row + 3, d + i], b_square(d, column), whose columns are b[d + i, column … column + 3], and sizes(), out_at(),
-// out_put(). What lies outside along the depth is 0; outside rows and columns, anything: it is never stored.
+// out_put() of elements or, lib/out-lines.wgsl, lines of y. What lies outside along the depth is 0; outside rows and columns, anything: it is never stored.
 override ALIGNED: bool; // every line begins at a multiple of 4, and the depth is one
 
 // rows, columns, depth
@@ -15,23 +15,4 @@ fn inside(square: mat4x4f, d: u32) -> mat4x4f {
 // For tiles of b: square of the depth and of the columns for invocation i; neighbours in memory go to neighbours.
 fn b_place(i: u32, deep: u32) -> vec2u {
   return select(vec2u(i / ACROSS, i % ACROSS), vec2u(i % deep, i / deep), B_ALONG_DEPTH);
-}
-
-// Four of a row of y from `column` on: 0, or with `accumulate` what it holds.
-fn line_of_out(row: u32, column: u32) -> vec4f {
-  var line = vec4f();
-  let size = sizes();
-  if (params.accumulate == 0u || row >= size.rows) { return line; }
-  for (var i = 0u; i < 4u; i++) {
-    if (column + i < size.columns) { line[i] = out_at(row * size.columns + column + i); }
-  }
-  return line;
-}
-
-fn put_line(row: u32, column: u32, line: vec4f) {
-  let size = sizes();
-  if (row >= size.rows) { return; }
-  for (var i = 0u; i < 4u; i++) {
-    if (column + i < size.columns) { out_put(row * size.columns + column + i, line[i]); }
-  }
 }

@@ -27,5 +27,5 @@ export const matmulNt = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ k }) => [k] }) },
+  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k] }) },
 });

@@ -7,7 +7,7 @@ import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type Gp
 import { Commands, type Binding } from "./commands.ts";
 import { Faults } from "./faults.ts";
 import { GpuMemory, type GpuBuffer } from "./memory.ts";
-import { Pipelines, type Pipeline } from "./pipelines.ts";
+import { Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 import { Staging } from "./staging.ts";
 import { writeBytes } from "./write.ts";
@@ -57,7 +57,7 @@ export class WebGpuDevice implements Device {
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter));
     if (options.tiling) device.tiling = options.tiling;
     try {
-      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
+      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) for (const pass of device.#pipelines.passesOf(op)) device.#pipelines.of(op, pass);
       await device.#faults.settle();
     } catch (error) {
       await device.dispose();
@@ -101,17 +101,16 @@ export class WebGpuDevice implements Device {
     this.#faults.check();
     const paramBytes = this.#encodeParams(op as Op, params);
     const { flops } = op.cost(params);
-    const pipelines = this.#pipelines.of(op as Op);
     const tensors = op.operands.map(({ name }) => operands[name]);
     const { bindings, after } = this.#staging.place(op as Op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
-    for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
+    for (const pass of this.#pipelines.passesOf(op as Op)) {
+      const workgroups = pass.workgroups(params);
+      if (!workgroups) continue;
+      const pipeline = this.#pipelines.of(op as Op, pass);
+      this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => bindings[index]), paramBytes, workgroups, flops);
+    }
     after();
-  }
-
-  #dispatch(pipeline: Pipeline, all: readonly Binding[], paramBytes: Uint8Array, params: Params, flops: number): void {
-    const workgroups = pipeline.pass.workgroups(params);
-    if (workgroups) this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => all[index]), paramBytes, workgroups, flops);
   }
 
   #encodeParams(op: Op, params: Params): Uint8Array {
