@@ -5,12 +5,13 @@ import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
 import type { Evaluation } from "./commands/evaluate.ts";
 import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
-import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
+import { LanguageModel, loadModel as loadModelAnywhere, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
 import { merge as mergeAnywhere, type MergeCall, type MergeResult } from "./commands/merge.ts";
 import { quantize as quantizeAnywhere, type QuantizeCall, type QuantizeResult } from "./commands/quantize.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
-import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
+import { openDevice, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
+import { nodeGpu, nodeHardwareGpu } from "./io/gpu-node.ts";
 import { createSink, openSource as openPath } from "./io/node.ts";
 import { openSource as openAnywhere, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 import { systemError } from "./io/node-errors.ts";
@@ -27,17 +28,9 @@ export type { ThreadOptions } from "./io/threads-node.ts";
 
 export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "workers" | "pace">, ThreadOptions {}
 
-const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
-
-/** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
-export async function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
-  const common = { ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) };
-  if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
-  const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);
-  const gpu = navigatorGpu() ?? (await dawnGpu());
-  const device = await createDeviceAnywhere({ ...common, gpu });
-  owners.set(device, gpu);
-  return device;
+/** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node and Bun, from the package `webgpu`. */
+export function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+  return openDevice({ ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) }, nodeGpu, nodeHardwareGpu);
 }
 
 /** Path of a folder or a file, `demo`, the small model inside the package, or what `openSource` takes. */
@@ -124,9 +117,17 @@ export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation
   return withDevice(options.device, (device) => evaluateAnywhere({ ...options, ...parts, device } as EvaluateOptions));
 }
 
-/** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
-export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
-  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+/** A model that takes its adapters from paths too. */
+export class NodeLanguageModel extends LanguageModel {
+  /** @param source path of a folder with PEFT's files, or the folder itself. @throws FormatError when the adapter is for another model. */
+  override async loadAdapter(source: string | SourceFolder): Promise<LoadedAdapter> {
+    return super.loadAdapter(await openSource(source));
+  }
+}
+
+/** @see loadModel of `nibblelm`. A device made here needs no disposal: idle threads do not keep the process alive. */
+export async function loadModel(options: NodeLoadModelOptions): Promise<NodeLanguageModel> {
+  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) }, NodeLanguageModel);
 }
 
 export interface NodeInspectCall extends Omit<InspectCall, "source"> {

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { BLOCKSIZES } from "../ops/blocksize.ts";
 import { CHOICES, type Flag, type Kind } from "./options.ts";
 
 type Reader = (text: string, fail: (expected: string) => never) => unknown;
@@ -20,6 +21,8 @@ const READERS: Partial<Record<Kind, Reader>> = {
   tristate: (text) => (text === "auto" ? "auto" : text === "true"),
   threads: count,
   threadCounts: (text, fail) => text.split(",").map((part) => count(part.trim(), fail)),
+  blocksize: (text, fail) => (BLOCKSIZES.includes(Number(text)) ? Number(text) : fail(BLOCKSIZES.join(", "))),
+  path: (text, fail) => text || fail("a path"),
   names: list,
   integers: (text, fail) => list(text).map((part) => (/^\d+$/.test(part) ? Number(part) : fail("whole numbers with commas between, such as 0,1,5"))),
   pairs: (text, fail) => Object.fromEntries(list(text).map((part) => {
@@ -35,7 +38,7 @@ const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16"
 
 /** @throws ShapeError naming the flag. */
 export function readValue(command: string, flag: Flag, kind: Kind, given: string): unknown {
-  const text = kind === "dtype" ? (SHORT[given] ?? given) : given;
+  const text = kind === "dtype" || kind === "mergeDtype" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };

@@ -3,7 +3,8 @@ import type { Checkpoint, DenseTensor } from "../format/checkpoint.ts";
 import { dynamicTable } from "../format/code-tables.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import type { QuantizedWeight } from "../nn/weight.ts";
-import { meanOf, Quantizer } from "../quant/quantizer.ts";
+import { nestedOffsetOf } from "../quant/nested-offset.ts";
+import { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { CHUNK, readAsF32 } from "./read-tensor.ts";
 import type { QuantizeOnLoad } from "./train-options.ts";
@@ -32,7 +33,7 @@ function describe(type: string, blocksize: number, doubleQuant: boolean): string
   return `${type}, blocksize ${blocksize}${doubleQuant ? ", double quantization" : ""}`;
 }
 
-/** Reads and quantizes a matrix a chunk at a time: its float32 never exists as a whole. Dequantizes to float32, as a bnb model loaded in float32 does. */
+/** Reads and quantizes a matrix a chunk at a time: its float32 never exists as a whole. */
 export async function quantizeWhileLoading(device: Device, source: DenseTensor, staging: Tensor, choice: LoadQuantization, signal?: AbortSignal): Promise<QuantizedWeight> {
   const { name, shape } = source;
   const { blocksize } = choice;
@@ -47,7 +48,7 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
   });
   device.free(values);
   const code = put(device, `${name}.quant_map`, quantizer.code);
-  const plain = { kind: "4bit" as const, out: shape[0], in: shape[1], packed, absmax, code, nestedAbsmax: code, nestedCode: code, blocksize, nested: false, nestedOffset: 0, round: 0 as const };
+  const plain = { kind: "4bit" as const, out: shape[0], in: shape[1], packed, absmax, code, nestedAbsmax: code, nestedCode: code, blocksize, nested: false, nestedOffset: 0 };
   const weight = choice.doubleQuant ? await doubleQuantize(device, quantizer, plain, blocks) : plain;
   quantizer.dispose();
   return weight;
@@ -55,7 +56,7 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
 
 async function doubleQuantize(device: Device, quantizer: Quantizer, weight: QuantizedWeight, blocks: number): Promise<QuantizedWeight> {
   const { label } = weight.packed;
-  const nestedOffset = meanOf((await device.read(weight.absmax)) as Float32Array);
+  const nestedOffset = nestedOffsetOf((await device.read(weight.absmax)) as Float32Array);
   const absmax = device.allocate("u8", [blocks], `${label}.absmax`);
   const nestedAbsmax = device.allocate("f32", [Math.ceil(blocks / NESTED_BLOCKSIZE)], `${label}.nested_absmax`);
   quantizer.nest(weight.absmax, absmax, nestedAbsmax, blocks, nestedOffset);

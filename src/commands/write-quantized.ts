@@ -66,7 +66,8 @@ export class QuantizedTarget implements TensorTarget {
     await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]))) as Uint8Array);
     if (!doubleQuant) return writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
     this.#kept?.set(absmax, at / blocksize);
-    for (const value of absmax) {
+    for (let i = 0; i < absmax.length; i++) {
+      const value = absmax[i];
       if (!Number.isFinite(value)) continue;
       this.#sum += value;
       this.#finite++;
@@ -128,10 +129,9 @@ export class QuantizedTarget implements TensorTarget {
 
   stored(y: Tensor, n: number): void {
     const { packed, absmax, q, nested, code, nestedCode } = this.#scratch;
-    const { blocksize, dtype, doubleQuant } = this.#plan;
-    const round = ["float32", "float16", "bfloat16"].indexOf(dtype);
+    const { blocksize, doubleQuant } = this.#plan;
     const operands = { packed, absmax: doubleQuant ? q : absmax, code, nestedAbsmax: nested, nestedCode, y };
-    this.#options.device.run(dequantize4bit, operands, { n, blocksize, nested: doubleQuant ? 1 : 0, nestedOffset: this.#offset ?? 0, round });
+    this.#options.device.run(dequantize4bit, operands, { n, blocksize, nested: doubleQuant ? 1 : 0, nestedOffset: this.#offset ?? 0, round: 0 });
   }
 
   dispose(): void {

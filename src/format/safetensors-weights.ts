@@ -148,7 +148,7 @@ async function bnb4Tensor(stored: Stored, name: string, stateKey: string, quantT
   return {
     kind: "bnb4", name, shape: state.shape, state, quantMap, ...nested,
     storageBytes: packed.tensor.bytes + absmax.tensor.bytes + tables + stateTensor.tensor.bytes,
-    packed: (begin, end) => readTensor(packed.file, packed.tensor, begin, end),
+    packed: (begin, end, into) => readTensor(packed.file, packed.tensor, begin, end, into),
     async absmax() {
       const bytes = await bytesOf(absmax);
       return state.nested ? bytes : new Float32Array(bytes.buffer);

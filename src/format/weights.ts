@@ -26,8 +26,8 @@ export interface Bnb4Tensor {
   readonly state: QuantState;
   /** Of the codes and all constants. */
   readonly storageBytes: number;
-  /** Bytes [begin, end) of the codes, two to a byte. */
-  packed(begin: number, end: number): Promise<Uint8Array>;
+  /** Bytes [begin, end) of the codes, two to a byte; perhaps in `into`, if that is given. */
+  packed(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
   /** u8[blocks] when double-quantized, else f32[blocks]. */
   absmax(): Promise<Float32Array | Uint8Array>;
   readonly quantMap: Float32Array; // f32[16]

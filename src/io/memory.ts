@@ -29,7 +29,11 @@ export function blobSource(name: string, blob: Blob): ByteSource {
     size: blob.size,
     async read(offset, length) {
       checkRange({ name, size: blob.size }, offset, length);
-      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      try {
+        return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      } catch (cause) {
+        throw new FormatError(name, "cannot be read", { got: cause instanceof Error ? cause.message : cause, hint: "the file changed or moved since it was chosen: choose it again", cause });
+      }
     },
     async close() {},
   };

@@ -3,7 +3,9 @@ import type { DType } from "../dtype.ts";
 import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
 import { dynamicLut } from "../format/dynamic-lut.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
-import { quantize4bit, quantize8bit } from "../ops/index.ts";
+// One by one: the index would bring every op into `nibblelm/quant`.
+import { quantize4bit } from "../ops/quantize-4bit.ts";
+import { quantize8bit } from "../ops/quantize-8bit.ts";
 import type { Tensor } from "../tensor.ts";
 
 const INPUT_TYPES: readonly DType[] = ["f32", "f16", "bf16"];
@@ -48,11 +50,4 @@ export class Quantizer {
   dispose(): void {
     for (const tensor of [this.#thresholds, this.#codes, this.#lut]) if (tensor) this.#device.free(tensor);
   }
-}
-
-/** The offset of double quantization: float64 mean, rounded once. */
-export function meanOf(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return Math.fround(sum / values.length);
 }

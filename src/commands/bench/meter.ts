@@ -47,6 +47,15 @@ export class Meter implements Device {
     return tensor;
   }
 
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    try {
+      return this.allocate(dtype, shape, label);
+    } catch (error) {
+      if (error instanceof MemoryError) return undefined;
+      throw error;
+    }
+  }
+
   free(tensor: Tensor): void {
     const whole = this.#live.get(tensor.buffer);
     if (whole) this.#budget.used -= elementsOf(whole.shape) * bytesOf(whole.dtype);
@@ -56,6 +65,10 @@ export class Meter implements Device {
 
   write(tensor: Tensor, data: TypedArray): void {
     this.#device.write(tensor, data);
+  }
+
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    this.#device.reserve(op, params);
   }
 
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
