@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { GpuTilingsFile } from "../src/io/gpu-tilings-node.ts";
 import { TILINGS, type Op, type Tiling } from "../src/op.ts";
 import { matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt, matmulTn } from "../src/ops/index.ts";
-import { fastestTiling, type Probe } from "../src/webgpu/fastest-tiling.ts";
+import { chooseTiling, fastestTiling, type Probe } from "../src/webgpu/fastest-tiling.ts";
 import { webGpuDevice } from "./support/devices.ts";
 import { normals } from "./support/numbers.ts";
 import type { Arrays, OpTest } from "./support/op-case.ts";
@@ -55,15 +59,39 @@ if (device) {
   here("the fastest is measured once, and leaves nothing behind", async () => {
     const { live } = device.memory;
     device.tiling = "large";
-    const cache = new Map<string, Tiling>();
-    const fastest = await fastestTiling(device, probes, cache);
+    const fastest = await fastestTiling(device, probes);
     assert.ok(TILINGS.includes(fastest));
-    assert.is(cache.get(device.adapter.name), fastest);
     assert.is(device.tiling, "large");
     assert.is(device.memory.live, live);
-    const other = TILINGS.find((tiling) => tiling !== fastest)!;
-    assert.is(await fastestTiling(device, probes, new Map([[device.adapter.name, other]])), other, "a remembered answer is not measured again");
-    assert.ok(TILINGS.includes(await fastestTiling(device, probes, new Map([[device.adapter.name, "no such" as Tiling]]))), "an answer of another version is");
+  });
+
+  here("an answer is remembered by adapter; one of another version is not taken", async () => {
+    const bound = new Proxy(device, {
+      get: (target, name) => {
+        if (name === "adapter") return { ...target.adapter, name: "a GPU", software: false };
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+      set: (target, name, value) => Reflect.set(target, name, value, target),
+    });
+    const cache = new Map<string, string>([["a GPU", "no such"]]);
+    const chosen = await chooseTiling(bound, probes, cache);
+    assert.is(cache.get("a GPU"), chosen);
+    const other = TILINGS.find((tiling) => tiling !== chosen)!;
+    assert.is(await chooseTiling(bound, [], new Map([["a GPU", other]])), other, "not measured again");
+    if (device.adapter.software) assert.is(await chooseTiling(device, [], new Map([[device.adapter.name, "large"]])), "registers");
+  });
+
+  here("the file of answers", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tilings-"));
+    const file = new GpuTilingsFile(folder);
+    assert.is(await file.get("a GPU"), undefined);
+    await file.set("a GPU", "large");
+    await file.set("another", "registers");
+    assert.equal([await new GpuTilingsFile(folder).get("a GPU"), await file.get("another")], ["large", "registers"]);
+    writeFileSync(join(folder, "nibblelm", "gpu-tilings.json"), "{ torn");
+    assert.is(await file.get("a GPU"), undefined);
+    rmSync(folder, { recursive: true });
   });
 
   here.after(() => device.dispose());

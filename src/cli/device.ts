@@ -4,6 +4,8 @@ import type { Device } from "../device.ts";
 import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts";
 import { DeviceError } from "../errors.ts";
 import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
+import { GpuTilingsFile } from "../io/gpu-tilings-node.ts";
+import type { Tiling } from "../op.ts";
 import { planThreads } from "../io/threads-node.ts";
 import { WasmDevice } from "../wasm/device.ts";
 import { isWasmBuild, pickBuild, type WasmBuild } from "../wasm/kernels.ts";
@@ -26,11 +28,17 @@ export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, 
 
 async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined): Promise<Device | undefined> {
   if (kind === "wasm") return undefined;
-  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu" }, nodeGpu, nodeHardwareGpu);
+  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", ...tilings() }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
-  const { device, choice } = await openHardwareGpu(nodeHardwareGpu);
+  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, tilings());
   output.note(output.notePaint.dim(`device ${choice}`));
   return device;
+}
+
+/** `NIBBLELM_GPU_TILING` forces one; without it the fastest is measured and remembered. */
+function tilings(): { gpuTilings: GpuTilingsFile; gpuTiling?: Tiling } {
+  const forced = process.env["NIBBLELM_GPU_TILING"];
+  return { gpuTilings: new GpuTilingsFile(), ...(forced && { gpuTiling: forced as Tiling }) };
 }
 
 /** Node 20 has relaxed SIMD behind a flag. It is not touched where the engine does not need it. */

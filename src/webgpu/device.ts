@@ -21,8 +21,8 @@ export interface WebGpuDeviceOptions extends GpuOptions {
   readonly gpuMemory?: number;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
-  /** How matrix products are cut: the same results in other times. Default `workgroup`; `fastestTiling` measures. */
-  readonly tiling?: Tiling;
+  /** How matrix products are cut, or who chooses: the same results in other times. Default `workgroup`. */
+  readonly tiling?: Tiling | ((device: WebGpuDevice) => Promise<Tiling>);
 }
 
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
@@ -65,8 +65,9 @@ export class WebGpuDevice implements Device {
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
     const adapter = await requestAdapter(options);
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
-    if (options.tiling) device.tiling = options.tiling;
+    const { tiling = device.tiling } = options;
     try {
+      device.tiling = typeof tiling === "function" ? await tiling(device) : tiling;
       for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) for (const pass of device.#pipelines.passesOf(op)) device.#pipelines.of(op, pass);
       await device.#faults.settle();
     } catch (error) {

@@ -1,5 +1,4 @@
-import type { Op, Params } from "../op.ts";
-import { TILINGS, type Tiling } from "../op.ts";
+import { TILINGS, type Op, type Params, type Tiling } from "../op.ts";
 import type { WebGpuDevice } from "./device.ts";
 
 /** A call to time, of any size. */
@@ -10,7 +9,7 @@ export interface Probe {
 
 /** Remembers the answer by adapter; a `Map` is one. */
 export interface TilingCache {
-  get(adapter: string): Tiling | undefined | Promise<Tiling | undefined>;
+  get(adapter: string): string | undefined | Promise<string | undefined>;
   set(adapter: string, tiling: Tiling): unknown;
 }
 
@@ -20,9 +19,18 @@ const LEAST_SIZE = 256, MOST_SIZE = 2048;
 const ROUNDS = 3;
 
 /** The tiling that computes the probes fastest on this device, measured once per adapter. */
-export async function fastestTiling(device: WebGpuDevice, probes: readonly Probe[], cache: TilingCache = new Map()): Promise<Tiling> {
-  const known = await cache.get(device.adapter.name);
+export async function chooseTiling(device: WebGpuDevice, probes: readonly Probe[], cache: TilingCache): Promise<Tiling> {
+  // Where memory of workgroups is memory like any other, there is nothing to measure; and compiling takes seconds.
+  if (device.adapter.software) return "registers";
+  const known = (await cache.get(device.adapter.name)) as Tiling | undefined;
   if (known && TILINGS.includes(known)) return known;
+  const fastest = await fastestTiling(device, probes);
+  await cache.set(device.adapter.name, fastest);
+  return fastest;
+}
+
+/** Under two seconds where a shader compiles in milliseconds. */
+export async function fastestTiling(device: WebGpuDevice, probes: readonly Probe[]): Promise<Tiling> {
   const begin = performance.now();
   const before = device.tiling;
   let size = LEAST_SIZE;
@@ -37,9 +45,7 @@ export async function fastestTiling(device: WebGpuDevice, probes: readonly Probe
     }
   }
   device.tiling = before;
-  const fastest = [...best].reduce((a, b) => (b[1] < a[1] ? b : a))[0];
-  await cache.set(device.adapter.name, fastest);
-  return fastest;
+  return [...best].reduce((a, b) => (b[1] < a[1] ? b : a))[0];
 }
 
 async function time(device: WebGpuDevice, probes: readonly Probe[], size: number): Promise<number> {
