@@ -89,9 +89,11 @@ export function gemmPasses<P extends string>({ rows, columns, lengths, special }
   });
   const isSpecial = (p: Params<P>, tiling: Tiling): boolean => tiling === "registers" && special !== undefined && special.when(p);
   return [
-    pass(ROW, true, OUT_ELEMENTS, few),
-    ...TILINGS.map((tiling) => pass(CUTS[tiling], true, OUT_LINES, (p) => aligned(p) && !few(p) && !isSpecial(p, tiling), tiling)),
-    ...(special ? [pass(special.cut, true, OUT_LINES, (p) => !few(p) && special.when(p), "registers")] : []),
+    ...TILINGS.flatMap((tiling) => [
+      pass(ROW, true, OUT_ELEMENTS, (p) => few(p) && !isSpecial(p, tiling), tiling),
+      pass(CUTS[tiling], true, OUT_LINES, (p) => aligned(p) && !few(p) && !isSpecial(p, tiling), tiling),
+    ]),
+    ...(special ? [pass(special.cut, true, OUT_LINES, special.when, "registers")] : []),
     pass(CUTS.workgroup, false, OUT_ELEMENTS, (p) => !aligned(p)),
   ];
 }
