@@ -41,15 +41,15 @@ export async function startWorkerd(command, folder, env) {
     waiting.delete(id);
   });
   let id = 0;
-  const ask = (method) => new Promise((resolve) => {
+  const ask = (method) => new Promise((resolve, reject) => {
     waiting.set(++id, resolve);
+    setTimeout(() => reject(new Error(`workerd's inspector does not answer ${method}`)), 20_000).unref();
     socket.send(JSON.stringify({ id, method }));
   });
   return {
     ...server,
     /** heap: JavaScript and the backing stores of its buffers, Wasm memories among them; rss: of the whole process. */
-    async memory({ collect = false } = {}) {
-      if (collect) await ask("HeapProfiler.collectGarbage");
+    async memory() {
       const { usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 } = await ask("Runtime.getHeapUsage");
       const rss = 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]);
       return { heap: usedSize + embedderHeapUsedSize + backingStorageSize, rss };

@@ -51,3 +51,17 @@ export function postStream(url, chunks, { stopAfter = Infinity }) {
     pipeline(Readable.from(chunks, { objectMode: true, highWaterMark: 4 }), outgoing).catch(() => {}); // heard above
   });
 }
+
+/** Says how long a body will be, sends none of it and waits for the answer. */
+export function announce(url, length) {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { method: "POST", headers: { "content-type": "application/octet-stream", "content-length": length } });
+    outgoing.on("error", reject);
+    outgoing.on("response", async (response) => {
+      const text = (await response.toArray()).join("");
+      outgoing.off("error", reject).on("error", () => {}).destroy();
+      resolve({ status: response.statusCode, text: async () => text });
+    });
+    outgoing.flushHeaders();
+  });
+}
