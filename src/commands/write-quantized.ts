@@ -66,7 +66,8 @@ export class QuantizedTarget implements TensorTarget {
     await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]))) as Uint8Array);
     if (!doubleQuant) return writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
     this.#kept?.set(absmax, at / blocksize);
-    for (const value of absmax) {
+    for (let i = 0; i < absmax.length; i++) {
+      const value = absmax[i];
       if (!Number.isFinite(value)) continue;
       this.#sum += value;
       this.#finite++;

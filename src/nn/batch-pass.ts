@@ -104,7 +104,7 @@ export class BatchPass {
 
   async #forward(span: Span, dropout?: DropoutPosition): Promise<void> {
     const { vocabSize: vocab, hiddenSize: n } = this.#model.shape;
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#boundary[0] }, { rows: rowsOf(span), vocab, n });
+    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#boundary[0] }, { rows: rowsOf(span), vocab, n, first: 0 });
     for (let i = 0; i < this.#model.layers.length; i++) {
       await this.#model.pager?.use(i);
       this.#forwardLayer(i, span, dropout);

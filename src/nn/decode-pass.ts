@@ -81,7 +81,7 @@ export class DecodePass {
     const span: Span = { batch: 1, length: rows, keyLength: begin + rows };
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#stream[0] }, { rows, vocab: shape.vocabSize, n: shape.hiddenSize });
+    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#stream[0] }, { rows, vocab: shape.vocabSize, n: shape.hiddenSize, first: 0 });
     for (const [i, layer] of this.#model.layers.entries()) {
       await this.#model.pager?.use(i);
       const { k, v } = this.#cache[i];

@@ -9,14 +9,16 @@ import { Faults } from "./faults.ts";
 import { GpuMemory, type GpuBuffer } from "./memory.ts";
 import { Pipelines, type Pipeline } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
+import { Split } from "./split.ts";
 import { Staging } from "./staging.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import { writeBytes } from "./write.ts";
 
 const PARAM_BYTES = 128; // 32 scalars
 
 export interface WebGpuDeviceOptions extends GpuOptions {
   /** The most bytes of all buffers together; by default as many as the GPU gives. */
-  readonly gpuMemory?: number;
+  readonly gpuMemory?: number | undefined;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
 }
@@ -36,6 +38,8 @@ export class WebGpuDevice implements Device {
   readonly #commands: Commands;
   readonly #readback: Readback;
   readonly #staging: Staging;
+  readonly #split: Split;
+  readonly #stopwatch: Stopwatch;
   readonly #params = new DataView(new ArrayBuffer(PARAM_BYTES));
   #scratch: GpuBuffer | undefined;
   #disposed: Promise<void> | undefined;
@@ -51,10 +55,14 @@ export class WebGpuDevice implements Device {
     this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
     this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
     this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
+    this.#split = new Split(this.#memory, this.#commands, this.#staging.largest);
+    this.#stopwatch = new Stopwatch(gpu, this.#memory, this.#commands, this.#readback);
   }
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
+    const { gpuMemory } = options;
+    if (gpuMemory !== undefined && !(gpuMemory > 0)) throw new ShapeError("gpuMemory", "budget", { expected: "bytes above 0", got: gpuMemory });
     const adapter = await requestAdapter(options);
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
     try {
@@ -103,11 +111,15 @@ export class WebGpuDevice implements Device {
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
     checkOp(op, operands, params);
     this.#faults.check();
-    const paramBytes = this.#encodeParams(op as Op, params);
+    this.#split.run(op as Op, operands, params, (piece, call) => this.#launch(op as Op, piece, call));
+  }
+
+  #launch(op: Op, operands: Operands, params: Params): void {
+    const paramBytes = this.#encodeParams(op, params);
     const { flops } = op.cost(params);
-    const pipelines = this.#pipelines.of(op as Op);
+    const pipelines = this.#pipelines.of(op);
     const tensors = op.operands.map(({ name }) => operands[name]);
-    const { bindings, after } = this.#staging.place(op as Op, tensors, params);
+    const { bindings, after } = this.#staging.place(op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
     for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
     after();
@@ -148,6 +160,10 @@ export class WebGpuDevice implements Device {
     const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
     const from = tensor.byteOffset - begin;
     return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
+  }
+
+  time(work: () => void): Promise<number | undefined> {
+    return this.#stopwatch.time(work);
   }
 
   async finish(): Promise<void> {

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.ts";
 import type { DeviceBuffer } from "../tensor.ts";
-import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./constants.ts";
+import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE, STORAGE, UNIFORM } from "./constants.ts";
 import type { Faults } from "./faults.ts";
 
 export class GpuBuffer implements DeviceBuffer {
@@ -18,9 +18,9 @@ export class GpuBuffer implements DeviceBuffer {
 }
 
 /** `own` is for the device itself: scratch and spare buffers. */
-export type GpuBufferUse = "tensor" | "own" | "uniform" | "readback";
+export type GpuBufferUse = "tensor" | "own" | "uniform" | "readback" | "resolve";
 const STORED = STORAGE | COPY_SRC | COPY_DST;
-const USAGE: Record<GpuBufferUse, number> = { tensor: STORED, own: STORED, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST };
+const USAGE: Record<GpuBufferUse, number> = { tensor: STORED, own: STORED, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST, resolve: QUERY_RESOLVE | COPY_SRC };
 const ALIGN = 16; // so that a shader may see any tensor as vec4
 
 /** Creates and destroys every buffer of a device, and counts them. */

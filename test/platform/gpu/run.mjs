@@ -1,5 +1,5 @@
-// GPU drivers and runtimes: node test/platform/gpu/run.mjs [NAME…]   (llvmpipe swiftshader deno chromium; all by default)
-// Each runs the whole op harness and the beginning of PEFT's curve. What is named and absent here is a failure.
+// GPU drivers and runtimes: node test/platform/gpu/run.mjs [NAME…]   (golden llvmpipe swiftshader deno chromium; all by default)
+// Each runs the whole op harness and one of PEFT's curves, golden all of PEFT's curves and gradients. What is named and absent here is a failure.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,7 @@ const PROGRAM = ".tmp/gpu/main.mjs";
 
 /** Steps of the curve: as many as the slowest adapters do in a minute or two. */
 const TARGETS = {
+  golden: () => spawn(process.execPath, ["build.mjs", "--test", "golden-"], { GOLDEN_GPU: "1", ONLY_DEVICES: "webgpu", REQUIRE_DEVICES: "webgpu" }),
   llvmpipe: () => spawn(process.execPath, [PROGRAM, "20"]),
   swiftshader: () => spawn(process.execPath, [PROGRAM, "3"], { VK_DRIVER_FILES: needed(SWIFTSHADER, "apt-get install chromium") }),
   deno: () => spawn(needed(DENO, "npm ci --prefix test/platform"), ["run", "-A", PROGRAM, "5"]),
@@ -28,9 +29,17 @@ function spawn(command, args, env = {}) {
   const { status, error, stdout } = spawnSync(command, args, { stdio: ["ignore", "pipe", "inherit"], encoding: "utf8", env: { ...process.env, ...env } });
   if (error) throw error;
   process.stdout.write(stdout);
-  const counts = /^(\d+) passed, (\d+) failed$/m.exec(stdout);
-  if (status !== 0 && !Number(counts?.[2])) throw new Error(`exit code ${status}`);
-  return { passed: Number(counts[1]), failed: Number(counts[2]) };
+  const { passed, failed } = countsOf(stdout.replace(/\x1b\[[0-9;]*m/g, ""));
+  if (status !== 0 && !failed) throw new Error(`exit code ${status}`);
+  return { passed, failed };
+}
+
+/** The closing lines of `main.ts`, or of uvu. */
+function countsOf(text) {
+  const own = /^(\d+) passed, (\d+) failed$/m.exec(text);
+  if (own) return { passed: Number(own[1]), failed: Number(own[2]) };
+  const [total, passed] = ["Total", "Passed"].map((word) => Number(new RegExp(`^ *${word}: *(\\d+)`, "m").exec(text)?.[1] ?? 0));
+  return { passed, failed: total - passed };
 }
 
 const names = process.argv.slice(2);
