@@ -1,14 +1,15 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Device, DeviceMemory } from "../device.ts";
-import { DeviceError, MemoryError, ShapeError } from "../errors.ts";
+import { DeviceError, KernelError, MemoryError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
-import { Arena, WasmBuffer } from "./arena.ts";
+import { addressOf, Arena, WasmBuffer } from "./arena.ts";
 import { chooseKernels, Kernels, type ChosenKernels, type Kernel, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
+import { planSteps, rangesOf, type PlacedOp } from "./program.ts";
 import type { WorkerHost } from "./worker-host.ts";
 import type { Pace, Schedule, Throttle } from "./pace.ts";
-import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
+import { CONTROL_WORDS } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
   /** The kernels: builds to choose from, or one of them, of which `build` says what it is. */
@@ -31,8 +32,9 @@ const SCRATCH_ALIGN = 64;
 const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type OpTask = ProgramOp & { run: Kernel };
-type Task = OpTask | { write: () => void };
+type OpTask = PlacedOp & { run: Kernel };
+type WriteTask = { write: () => void };
+type Task = OpTask | WriteTask;
 
 /**
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
@@ -164,7 +166,8 @@ export class WasmDevice implements Device, Throttle {
     for (const { name } of op.params) args.push(params[name]);
     this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
-    this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params) });
+    const ranges = this.#pool ? rangesOf(op as Op, operands, params) : [];
+    this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params) });
   }
 
   /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
@@ -175,17 +178,25 @@ export class WasmDevice implements Device, Throttle {
     this.#scratch = this.#arena.allocate(part * this.threads, "scratch");
   }
 
-  #runTask(task: Task, begin: number, end: number): void {
-    if ("write" in task) task.write();
-    else task.run(...task.args, begin, end, this.#scratch.address);
+  #runTiles(task: OpTask, begin: number, end: number): void {
+    try {
+      task.run(...task.args, begin, end, this.#scratch.address);
+    } catch (cause) {
+      throw new KernelError("wasm", "a kernel trapped", { got: `${task.kernel}: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+    }
   }
 
   /** Runs the queue without returning to the event loop. */
   finishSync(): void {
     if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
-    const queue = this.#queue;
-    this.#queue = [];
-    for (const task of queue) this.#runTask(task, 0, "write" in task ? 0 : task.tiles);
+    try {
+      for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
+        if ("write" in task) task.write();
+        else this.#runTiles(task, 0, task.tiles);
+      }
+    } finally {
+      this.#dropQueue();
+    }
   }
 
   readSync(tensor: Tensor): TypedArray {
@@ -204,43 +215,38 @@ export class WasmDevice implements Device, Throttle {
     try {
       await (this.#pool ? this.#drainWithPool(this.#pool) : this.#drainHere());
     } finally {
+      this.#dropQueue();
       this.#running = false;
     }
   }
 
-  /** Host writes split the queue into programs; the scratch is fixed once the queue is taken. */
+  /** After an error: ops that build on the failed one are dropped, but memory is written and freed as was asked. */
+  #dropQueue(): void {
+    for (const task of this.#queue.splice(0)) if ("write" in task) task.write();
+  }
+
+  /** Host writes split the queue into programs; the newest scratch is large enough for all that is queued. */
   async #drainWithPool(pool: WorkerPool): Promise<void> {
+    pool.check();
     while (this.#queue.length) {
-      const queue = this.#queue;
-      this.#queue = [];
+      const write = this.#queue.findIndex((task) => "write" in task);
+      const ops = this.#queue.splice(0, write < 0 ? this.#queue.length : write) as OpTask[];
+      if (!ops.length) { (this.#queue.shift() as WriteTask).write(); continue; }
       const { address, bytes } = this.#scratch;
       const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
-      let program: ProgramOp[] = [];
-      const flush = async (): Promise<void> => {
-        if (program.length) await pool.run(program, (worker) => address + worker * part);
-        program = [];
-      };
-      for (const task of queue) {
-        if ("write" in task) { await flush(); task.write(); }
-        else program.push({ kernel: task.kernel, args: task.args, tiles: task.tiles });
-      }
-      await flush();
+      await pool.run(planSteps(ops), (worker) => address + worker * part);
     }
   }
 
   async #drainHere(): Promise<void> {
     let deadline = performance.now() + YIELD_AFTER_MS;
-    while (this.#queue.length) {
-      const queue = this.#queue;
-      this.#queue = [];
-      for (const task of queue) {
-        const tiles = "write" in task ? 1 : task.tiles;
-        for (let tile = 0; tile < tiles; tile++) {
-          this.#runTask(task, tile, tile + 1);
-          if (performance.now() < deadline) continue;
-          await nextTurn();
-          deadline = performance.now() + YIELD_AFTER_MS;
-        }
+    for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
+      if ("write" in task) { task.write(); continue; }
+      for (let tile = 0; tile < task.tiles; tile++) {
+        this.#runTiles(task, tile, tile + 1);
+        if (performance.now() < deadline) continue;
+        await nextTurn();
+        deadline = performance.now() + YIELD_AFTER_MS;
       }
     }
   }
@@ -267,12 +273,15 @@ export class WasmDevice implements Device, Throttle {
 function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
   // The kernels declare this maximum; a smaller limit is the arena's to keep.
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
-  return { memory, ...chooseKernels(options.wasm, options.build, shared), limit };
+  return { memory: reserveMemory(shared), ...chooseKernels(options.wasm, options.build, shared), limit };
 }
 
-function addressOf(tensor: Tensor): number {
-  return (tensor.buffer as WasmBuffer).address + tensor.byteOffset;
+function reserveMemory(shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
+  } catch (cause) {
+    throw new MemoryError("wasm memory", "the engine reserved none", { expected: "4 GiB of addresses", got: cause instanceof Error ? cause.message : cause, hint: "is the process's address space limited (ulimit -v)?", cause });
+  }
 }
 
 // A macrotask: timers, I/O and signals get their turn. setTimeout(0) would cost 1 ms and more.
