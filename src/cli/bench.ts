@@ -90,13 +90,17 @@ interface Devices {
   readonly others: BenchDevice[];
 }
 
-/** Opens into `devices`, so that its caller can close what was opened when this fails half-way. */
+/** Opens into `devices`, so that its caller can close what was opened when this fails half-way. Threads are the CPU's. */
 async function openDevices(values: DeviceValues, output: Output, { measured, others }: Devices): Promise<void> {
-  const open = async (threads: number, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device: values.device, threads, relaxedSimd }, output), threads });
-  if (values.device === "webgpu") return void measured.push(await open(1));
-  for (const count of new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads))) measured.push(await open(count));
-  const other = await open(1, values.relaxedSimd === false);
-  if (other.device.build === measured[0].device.build) await other.device.dispose(); // the engine has one build only
+  const [first, ...rest] = new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads));
+  const kind = values.device ?? (values.threads || values.relaxedSimd !== undefined ? "wasm" : "auto");
+  const open = async (threads: number, device: typeof kind, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device, threads, relaxedSimd }, output), threads });
+  const opened = await open(first, kind);
+  if (opened.device.kind === "webgpu") return void measured.push({ ...opened, threads: 1 });
+  measured.push(opened);
+  for (const threads of rest) measured.push(await open(threads, "wasm"));
+  const other = await open(1, "wasm", values.relaxedSimd === false);
+  if (other.device.build === opened.device.build) await other.device.dispose(); // the engine has one build only
   else others.push(other);
 }
 
