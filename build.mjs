@@ -1,7 +1,7 @@
 // The one build: AssemblyScript → Binaryen → esbuild, then tests, benchmarks or types on request.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import esbuild from "esbuild";
 
@@ -14,9 +14,12 @@ const quiet = !flags.has("--verbose");
 const WASM_TARGETS = {
   simd: [],
   relaxed: ["RelaxedSIMD"],
-  "simd-shared": ["Atomics"],
-  "relaxed-shared": ["RelaxedSIMD", "Atomics"],
 };
+/** What the small build keeps of `simd`; everything else in it, Binaryen drops. */
+const QUANT_EXPORTS = new Set([
+  "heapBase", "quantize4bit", "quantize8bit", "dequantize4bit", "dequantize8bit", "quantizeInt8", "quantizeInt4",
+  "dequantizeInt8", "dequantizeInt4", "f16ToF32", "bf16ToF32", "f32ToF16", "f32ToBf16",
+]);
 const BASELINE = ["SIMD128", "BulkMemory", "BulkMemoryOpt", "SignExt", "NontrappingFPToInt", "MutableGlobals"];
 
 function newest(dir) {
@@ -30,11 +33,9 @@ function newest(dir) {
 async function buildWasm() {
   mkdirSync("dist/wasm", { recursive: true });
   const sources = Math.max(newest("assembly"), statSync("asconfig.json").mtimeMs, statSync("build.mjs").mtimeMs);
-  const stale = Object.keys(WASM_TARGETS).filter((t) => {
-    const out = `dist/wasm/${t}.wasm`;
-    return !existsSync(out) || statSync(out).mtimeMs < sources;
-  });
-  if (!stale.length) return;
+  const isStale = (t) => !existsSync(`dist/wasm/${t}.wasm`) || statSync(`dist/wasm/${t}.wasm`).mtimeMs < sources;
+  const stale = Object.keys(WASM_TARGETS).filter(isStale);
+  if (!stale.length && !isStale("quant")) return;
   const [{ default: asc }, { default: binaryen }] = await Promise.all([import("assemblyscript/asc"), import("binaryen")]);
   for (const target of stale) {
     const raw = `dist/wasm/${target}.raw.wasm`;
@@ -43,8 +44,7 @@ async function buildWasm() {
       process.stderr.write(stderr.toString());
       throw new Error(`asc failed for target ${target}: ${error.message}`);
     }
-    const before = readFileSync(raw);
-    const module = binaryen.readBinary(before);
+    const module = binaryen.readBinary(readFileSync(raw));
     // Explicit, never Features.All: that would let through what the target lacks.
     module.setFeatures([...BASELINE, ...WASM_TARGETS[target]].reduce((mask, f) => mask | binaryen.Features[f], 0));
     binaryen.setOptimizeLevel(3);
@@ -54,9 +54,28 @@ async function buildWasm() {
     const bytes = module.emitBinary();
     module.dispose();
     rmSync(raw);
-    writeFileSync(`dist/wasm/${target}.wasm`, bytes);
-    console.error(`wasm ${target.padEnd(14)} ${kib(before.length)} → ${kib(bytes.length)} (${kib(gzipSync(bytes).length)} gzipped)`);
+    emit(target, bytes);
   }
+  emit("quant", quantPart(binaryen, readFileSync("dist/wasm/simd.wasm")));
+}
+
+function emit(target, bytes) {
+  writeFileSync(`dist/wasm/${target}.wasm`, bytes);
+  console.error(`wasm ${target.padEnd(14)} ${kib(bytes.length)} (${kib(gzipSync(bytes).length)} gzipped)`);
+}
+
+function quantPart(binaryen, simd) {
+  const module = binaryen.readBinary(simd);
+  module.setFeatures(BASELINE.reduce((mask, f) => mask | binaryen.Features[f], 0));
+  const names = Array.from({ length: module.getNumExports() }, (_, i) => binaryen.getExportInfo(module.getExportByIndex(i)).name);
+  const lost = [...QUANT_EXPORTS].filter((name) => !names.includes(name));
+  if (lost.length) throw new Error(`no such kernels for the small build: ${lost}`);
+  for (const name of names) if (!QUANT_EXPORTS.has(name)) module.removeExport(name);
+  module.runPasses(["remove-unused-module-elements"]);
+  if (!module.validate()) throw new Error("binaryen: quant does not validate");
+  const bytes = module.emitBinary();
+  module.dispose();
+  return bytes;
 }
 
 const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
@@ -67,11 +86,32 @@ const COMMON = {
   loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 };
 
+const ENTRIES = ["index", "quant", "train", "text", "node", "cli"];
+
 async function buildJs() {
-  const entryPoints = ["index", "node", "cli"].map((n) => `src/${n}.ts`).filter((f) => existsSync(f));
-  if (!entryPoints.length) return;
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
-  await esbuild.build({ ...COMMON, entryPoints, outdir: "dist", splitting: true, chunkNames: "chunks/[name]-[hash]", define: { NIBBLELM_VERSION: JSON.stringify(version) } });
+  await esbuild.build({
+    ...COMMON, entryPoints: ENTRIES.map((n) => `src/${n}.ts`), outdir: "dist", splitting: true, chunkNames: "chunks/[name]-[hash]",
+    external: ["#kernels", "#quant-kernels"], define: { NIBBLELM_VERSION: JSON.stringify(version) },
+  });
+  await buildKernels();
+}
+
+/** What `#kernels` and `#quant-kernels` of package.json lead to: bytes, or modules where a runtime compiles none. */
+async function buildKernels() {
+  const kernels = async (entry, out, plugins = []) => {
+    await esbuild.build({ ...COMMON, entryPoints: [`src/kernels/${entry}.ts`], outfile: `dist/kernels/${out}.js`, plugins });
+  };
+  const asModule = (suffix) => ({
+    name: "wasm-module",
+    setup: (build) => build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: `../wasm/${basename(path)}${suffix}`, external: true })),
+  });
+  await kernels("full", "full");
+  await kernels("quant", "quant");
+  for (const [runtime, suffix] of [["workerd", ""], ["edge-light", "?module"]]) {
+    await kernels("full", `full-${runtime}`, [asModule(suffix)]);
+    await kernels("quant", `quant-${runtime}`, [asModule(suffix)]);
+  }
 }
 
 function run(command, args) {
@@ -92,6 +132,12 @@ async function bundle(dir, pattern) {
   return outdir;
 }
 
+/** What `import kernels from "nibblelm/kernels.wasm"` gives, where a runtime can import it. */
+function declareWasm() {
+  const text = "declare const module: WebAssembly.Module;\nexport default module;\n";
+  for (const name of [...Object.keys(WASM_TARGETS), "quant"]) writeFileSync(`dist/wasm/${name}.d.wasm.ts`, text);
+}
+
 const started = performance.now();
 await buildWasm();
 if (flags.has("--test")) {
@@ -107,5 +153,6 @@ if (flags.has("--test")) {
   rmSync("dist/chunks", { recursive: true, force: true });
   await buildJs();
   if (flags.has("--types")) run("node_modules/.bin/tsc", ["--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types", "--rootDir", "src", "-p", "tsconfig.types.json"]);
+  if (flags.has("--types")) declareWasm();
   if (!quiet) console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -1,5 +1,6 @@
 import { instantiateSync } from "@assemblyscript/loader";
-import { builtin, type WasmBuild } from "../src/wasm/kernels.ts";
+import { kernels as builds } from "#kernels";
+import type { WasmBuild } from "../src/wasm/kernels.ts";
 
 /** One thing to time. `reset` puts its inputs back and is not timed. */
 export interface Case {
@@ -51,7 +52,7 @@ function summary(times: number[]): Timing {
 /** The most multiply-adds a second that this engine makes of one build: 96 operations a round, in registers alone. */
 export function peakCase(build: WasmBuild): { item: Case; flops: number } {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-  const kernels = instantiateSync(builtin(build, false), { env: { memory } }).exports as unknown as { multiplyAddPeak(rounds: number): number };
+  const kernels = instantiateSync(builds[build]!, { env: { memory } }).exports as unknown as { multiplyAddPeak(rounds: number): number };
   const rounds = 300_000;
   return { item: { name: `peak ${build}`, run: () => void kernels.multiplyAddPeak(rounds) }, flops: 96 * rounds };
 }

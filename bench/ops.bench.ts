@@ -1,5 +1,6 @@
 // Every op that training and generation spend time in, on the shapes of SmolLM2-135M, one thread.
 // `npm run bench -- ops [--build=simd|relaxed] [--only=TEXT] [--rounds=N]`
+import { kernels } from "#kernels";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../src/dtype.ts";
 import type { Op } from "../src/op.ts";
 import { elementsOf, type Tensor } from "../src/tensor.ts";
@@ -46,7 +47,7 @@ function bench(build: WasmBuild, rounds: number, only: string | undefined): void
   const step = new Map<string, number>();
   const shapes = SHAPES.filter(({ op, note }) => !only || only.split(",").some((o) => `${op.name} ${note}`.includes(o)));
   for (let begin = 0; begin < shapes.length; begin += GROUP) {
-    const device = WasmDevice.createSync({ build });
+    const device = WasmDevice.createSync({ wasm: kernels, build });
     const part = shapes.slice(begin, begin + GROUP);
     const peak = peakCase(build);
     const timings = interleave([peak.item, ...part.map((shape) => caseOf(device, shape).item)], rounds);

@@ -3,6 +3,10 @@ export { quantizeTensor, type QuantizeTensorOptions } from "./quant/quantize-ten
 export { dequantizeTensor, type DequantizeTensorOptions } from "./quant/dequantize-tensor.ts";
 export { storageBytesOf, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quant/quantized-tensor.ts";
 
+export { quantize, type QuantizeCall, type QuantizeOptions, type QuantizeResult } from "./commands/quantize.ts";
+export { merge, type MergeCall, type MergeDtype, type MergeOptions, type MergeResult } from "./commands/merge.ts";
+export type { ModelSizes, TensorProgress } from "./commands/convert-model.ts";
+export type { Difference, TensorDifference } from "./commands/difference.ts";
 export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
 export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
 export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
@@ -15,7 +19,8 @@ export type { Resolution } from "./commands/resolutions.ts";
 
 export { createDevice, type DeviceOptions } from "./create-device.ts";
 export { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
-export { pickBuild, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export { pickBuild, type KernelBuilds, type WasmBuild, type WasmSource } from "./wasm/kernels.ts";
+export { webWorkers } from "./io/workers-web.ts";
 export type { Pace, PaceRecord, Schedule, Throttle } from "./wasm/pace.ts";
 export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
 export type { Device, DeviceMemory } from "./device.ts";

@@ -6,14 +6,16 @@ import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/e
 import type { Evaluation } from "./commands/evaluate.ts";
 import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
 import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
+import { merge as mergeAnywhere, type MergeCall, type MergeResult } from "./commands/merge.ts";
+import { quantize as quantizeAnywhere, type QuantizeCall, type QuantizeResult } from "./commands/quantize.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
 import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
-import { openSource } from "./io/node.ts";
+import { createSink, openSource } from "./io/node.ts";
 import { systemError } from "./io/node-errors.ts";
 import { openRunFolder } from "./io/node-run-folder.ts";
 import type { RunFolder } from "./io/run-folder.ts";
-import type { SourceFolder } from "./io/types.ts";
+import type { SinkFolder, SourceFolder } from "./io/types.ts";
 import { planThreads, type ThreadOptions } from "./io/threads-node.ts";
 
 export * from "./index.ts";
@@ -47,6 +49,21 @@ type WithPaths<T extends { readonly model: SourceFolder; readonly device: Device
     readonly device?: Device;
   };
 
+export interface NodeQuantizeCall extends WithPaths<QuantizeCall, "output"> {
+  /** Path of a folder that is not there yet. */
+  readonly output: string | SinkFolder;
+  /** Replace the output folder if it is there and holds a model. */
+  readonly force?: boolean;
+}
+
+export interface NodeMergeCall extends WithPaths<MergeCall, "output"> {
+  readonly adapter: string | SourceFolder;
+  /** Path of a folder that is not there yet. */
+  readonly output: string | SinkFolder;
+  /** Replace the output folder if it is there and holds a model. */
+  readonly force?: boolean;
+}
+
 export interface NodeTrainCall extends WithPaths<TrainCall, "data" | "evalData" | "output" | "initAdapter" | "resume"> {
   /** Path of a `.txt` or `.jsonl` file. */
   readonly data: string | DataFile;
@@ -66,6 +83,24 @@ export interface NodeEvaluateOptions extends WithPaths<EvaluateOptions, "data"> 
 }
 
 export type NodeLoadModelOptions = WithPaths<LoadModelOptions>;
+
+/** @see quantize of `nibblelm` */
+export async function quantize({ force = false, ...call }: NodeQuantizeCall): Promise<QuantizeResult> {
+  const model = await openModel(call.model);
+  return withDevice(call.device, async (device) => {
+    const output = await openOutput(call.output, force, [call.model]);
+    return quantizeAnywhere({ ...call, model, output, device } as QuantizeCall);
+  });
+}
+
+/** @see merge of `nibblelm` */
+export async function merge({ force = false, ...call }: NodeMergeCall): Promise<MergeResult> {
+  const folders = { model: await openModel(call.model), adapter: await openFolder(call.adapter) };
+  return withDevice(call.device, async (device) => {
+    const output = await openOutput(call.output, force, [call.model, call.adapter]);
+    return mergeAnywhere({ ...call, ...folders, output, device } as MergeCall);
+  });
+}
 
 /** @see train of `nibblelm` */
 export async function train({ force = false, ...call }: NodeTrainCall): Promise<TrainResult> {
@@ -116,6 +151,13 @@ async function openModel(model: ModelPath): Promise<SourceFolder> {
   if (model !== "demo") return openFolder(model);
   const folder = await openSource(fileURLToPath(DEMO_FOLDER));
   return { name: "demo", list: () => folder.list(), has: (file) => folder.has(file), open: (file) => folder.open(file), readText: (file) => folder.readText(file) };
+}
+
+/** The output may not be, or hold, an input. */
+function openOutput(output: string | SinkFolder, force: boolean, inputs: readonly (string | SourceFolder)[]): Promise<SinkFolder> | SinkFolder {
+  if (typeof output !== "string") return output;
+  const paths = inputs.map((input) => (input === "demo" ? fileURLToPath(DEMO_FOLDER) : input)).filter((input) => typeof input === "string");
+  return createSink(output, { force, inputs: paths });
 }
 
 async function openFolder(folder: string | SourceFolder): Promise<SourceFolder> {

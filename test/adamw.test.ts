@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { AdapterParameters } from "../src/nn/lora.ts";
@@ -7,7 +8,7 @@ import { WasmDevice } from "../src/wasm/device.ts";
 const optimizer = suite("AdamW");
 
 optimizer("the second moment gets torch's 1 − beta2, not that of beta2 in float32", async () => {
-  const device = await WasmDevice.create();
+  const device = await WasmDevice.create({ wasm: kernels });
   const parameters = new AdapterParameters(device, [], true);
   const adamw = new AdamW(device, parameters, { ...ADAMW_DEFAULTS, maxGradNorm: 0 });
   device.write(parameters.grad!, new Float32Array(parameters.length).fill(1));

@@ -17,12 +17,14 @@ const ALLOWED: Record<string, readonly string[]> = {
   nn: [...BASE, "ops", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data"],
   quant: [...BASE, "ops", "format", "wasm"],
   commands: [...BASE, "ops", "format", "io/types.ts", "io/run-folder.ts", "quant", ...NETWORK],
-  "create-device.ts": [...BASE, "wasm", "webgpu"],
-  "index.ts": ["*"], "node.ts": ["*"], "cli.ts": ["*"], cli: ["*"], hub: ["*"],
+  kernels: ["wasm/kernels.ts"],
+  "create-device.ts": [...BASE, "wasm", "webgpu", "io/workers-web.ts"],
+  "index.ts": ["*"], "quant.ts": ["*"], "train.ts": ["*"], "text.ts": ["*"], "node.ts": ["*"], "cli.ts": ["*"], cli: ["*"], hub: ["*"],
 };
 const WHY: Record<string, string> = {
   format: "what bytes mean on disk must not depend on a device, so that an edge runtime can read files",
   nn: "layers are written with ops and never see bytes or a particular device",
+  kernels: "kernels are bytes or modules, chosen by the runtime's condition in package.json",
   wasm: "devices implement device.ts; they know neither each other nor the ops",
   ops: "a contract knows shapes, nothing of who uses it",
 };

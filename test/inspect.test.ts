@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { readFileSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -127,7 +128,7 @@ function expectErrors(got: ResolutionError | undefined, expected: ReturnType<typ
   for (const key of ["relativeRms", "maxAbs", "snrDb"] as const) assert.ok(Math.abs(got![key] - expected[key]) <= tolerance * Math.abs(expected[key]), `${got!.resolution} ${key}: ${got![key]}, expected ${expected[key]}`);
 }
 
-const cpu = await WasmDevice.create();
+const cpu = await WasmDevice.create({ wasm: kernels });
 
 test("errors are those of bitsandbytes' own dequantized values, and of the plain references", async () => {
   const golden = readGolden("quant.safetensors");

@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { NodePace } from "../src/io/pace-node.ts";
@@ -79,7 +80,7 @@ for (const cpuShare of [0, -0.5, 1.1, NaN]) {
 pace("workers rank themselves, and the allowance changes no result", async () => {
   const changes: number[] = [];
   const full = new NodePace({ polite: true, most: 2, onChange: (allowance) => changes.push(allowance), meter: () => FULL });
-  await using device = await WasmDevice.create({ threads: 2, workers: nodeWorkersAt(19), pace: full });
+  await using device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(19), pace: full });
   assert.is(device.schedule.nice, 19);
   assert.match(device.description, /2 threads, polite, nice 19/);
   const n = 1 << 20;
@@ -101,9 +102,9 @@ pace("workers rank themselves, and the allowance changes no result", async () =>
 });
 
 pace("an allowance must be a part of the threads", async () => {
-  await using device = await WasmDevice.create({ threads: 2, workers: nodeWorkersAt(0) });
+  await using device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(0) });
   for (const allowance of [0, -1, 3, NaN]) assert.throws(() => { device.allowance = allowance; }, /allowance/);
-  await using single = await WasmDevice.create();
+  await using single = await WasmDevice.create({ wasm: kernels });
   assert.throws(() => { single.allowance = 0.5; }, /without workers/);
 });
 

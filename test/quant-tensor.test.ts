@@ -1,4 +1,5 @@
 // The small entry, quantizeTensor and dequantizeTensor: the bits of bitsandbytes' files, and errors that say what is wrong.
+import { kernels } from "#kernels";
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -33,7 +34,7 @@ function call(item: Case, more: QuantizeTensorOptions): QuantizedByTable {
 const ulp = (value: number): number => fromBits(bitsOf(value) + 1) - value;
 
 for (const build of pickBuild() === "relaxed" ? (["simd", "relaxed"] as const) : (["simd"] as const)) {
-  const device = WasmDevice.createSync({ build });
+  const device = WasmDevice.createSync({ wasm: kernels, build });
   const files = suite(`quantizeTensor: bitsandbytes' files, ${device.description}`);
   assert.is(cases.length, 172);
   for (const item of cases) {
@@ -92,7 +93,7 @@ entry("parts of the whole: sizes about a chunk give what one pass gives, in litt
   const n = CHUNK + 2 * 4096 + 33;
   const values = normals(n, 2);
   for (const blocksize of [32, 4096]) {
-    const device = WasmDevice.createSync();
+    const device = WasmDevice.createSync({ wasm: kernels });
     const q = table(values, { blocksize, device, nestedOffset: 2 });
     const head = table(values.subarray(0, CHUNK), { blocksize, device, nestedOffset: 2 });
     const rest = table(values.subarray(CHUNK), { blocksize, device, nestedOffset: 2 });
@@ -116,7 +117,7 @@ entry("more blocks than the device takes at once", () => {
 
 entry("int8 and int4, from every type of value", () => fc.assert(fc.property(fc.integer({ min: 1, max: 700 }), fc.nat(1000), fc.constantFrom("f32", "f16", "bf16"), fc.constantFrom("int8", "int4"), (n, seed, dtype, type) => {
   const bits = normals(n, seed).map((v) => (dtype === "f32" ? v : dtype === "f16" ? f32ToF16(bitsOf(v)) : f32ToBf16(bitsOf(v))));
-  const device = WasmDevice.createSync();
+  const device = WasmDevice.createSync({ wasm: kernels });
   const q = quantizeTensor(dtype === "f32" ? bits : Uint16Array.from(bits), { type, blocksize: 32, dtype, device });
   const values = dequantizeTensor(quantizeTensor(dtype === "f32" ? bits : Uint16Array.from(bits), { type: "int8", blocksize: 32, dtype, device }), { device });
   const step = Math.max(...values.map(Math.abs)) / 127;

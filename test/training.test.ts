@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import { nodeWorkers } from "../src/io/workers-node.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 import { integers, relativeNorm } from "./support/numbers.ts";
 
-const device = await WasmDevice.create();
+const device = await WasmDevice.create({ wasm: kernels });
 const folder = await mkdtemp(join(tmpdir(), "nibblelm-training-"));
 let runs = 0;
 
@@ -58,7 +59,7 @@ training("recomputing activations gives the same bytes", async () => {
 
 training("the number of threads does not change a byte", async () => {
   for (const threads of [2, 5]) {
-    const pool = await WasmDevice.create({ threads, workers: nodeWorkers });
+    const pool = await WasmDevice.create({ wasm: kernels, threads, workers: nodeWorkers });
     assert.ok(base.adapter.equals((await run({}, pool)).adapter), `${threads} threads`);
     await pool.dispose();
   }

@@ -4,6 +4,7 @@ import type { QuantizeOnLoad } from "../commands/train-options.ts";
 import type { Device } from "../device.ts";
 import type { SourceFolder } from "../io/types.ts";
 import type { Values } from "./options.ts";
+import type { Output } from "./output.ts";
 import type { Session } from "./session.ts";
 import { openAdapterSource, openModelSource } from "./sources.ts";
 
@@ -21,12 +22,10 @@ export async function openBaseModel(values: BaseValues, device: Device, session:
   const { output, signal } = session;
   const source = await openModelSource(values.model!, session);
   const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter);
-  const quantization = values.quantize === undefined && adapterSource ? await asTrained(adapterSource) : undefined;
-  if (quantization) output.note(`base quantized as in training: ${quantization.label} (--quantize none leaves it as stored)`);
+  const quantization = await baseQuantization(values, source, adapterSource, output);
   const bar = output.progress("load", "bytes");
   const model = await loadModel({
-    model: source, device, signal,
-    quantize: values.quantize ?? quantization?.quantize, blocksize: values.blocksize ?? quantization?.blocksize, doubleQuant: values.doubleQuant ?? quantization?.doubleQuant,
+    model: source, device, signal, ...quantization,
     onProgress: (done, total) => bar.update(done, total),
   });
   const adapters = adapterSource ? [{ adapter: await model.loadAdapter(adapterSource), scale: values.adapterScale ?? 1 }] : [];
@@ -34,13 +33,24 @@ export async function openBaseModel(values: BaseValues, device: Device, session:
   return { model, adapters };
 }
 
-interface AsTrained { readonly label: string; readonly quantize: QuantizeOnLoad; readonly blocksize: number; readonly doubleQuant: boolean }
+interface BaseQuantization {
+  readonly quantize?: QuantizeOnLoad | undefined;
+  readonly blocksize?: number | undefined;
+  readonly doubleQuant?: boolean | undefined;
+}
 
-/** An adapter corrects its base's rounding too, so the base is rounded again as it was. */
-async function asTrained(adapter: SourceFolder): Promise<AsTrained | undefined> {
-  if (!(await adapter.has(STATE_FILE))) return undefined;
+/** What the flags say, else what the base was when the adapter was trained: an adapter corrects its base's rounding too. */
+export async function baseQuantization({ quantize, blocksize, doubleQuant }: BaseQuantization, model: SourceFolder, adapter: SourceFolder | undefined, output: Output): Promise<BaseQuantization> {
+  const given = { quantize, blocksize, doubleQuant };
+  if (quantize !== undefined || !adapter || !(await adapter.has(STATE_FILE)) || (await isIn4Bits(model))) return given;
   const { base, options } = await readTrainerState(adapter);
   const [label, when] = base.quantization.split(/, (?=while loading$)/);
-  if (when === undefined) return undefined;
-  return { label, ...(options as Pick<AsTrained, "quantize" | "blocksize" | "doubleQuant">) };
+  if (when === undefined) return given;
+  output.note(`base quantized as in training: ${label} (--quantize none leaves it as stored)`);
+  const trained = options as Required<BaseQuantization>;
+  return { quantize: trained.quantize, blocksize: blocksize ?? trained.blocksize, doubleQuant: doubleQuant ?? trained.doubleQuant };
+}
+
+async function isIn4Bits(model: SourceFolder): Promise<boolean> {
+  return (await model.has("config.json")) && /"quantization_config"\s*:\s*\{/.test(await model.readText("config.json"));
 }

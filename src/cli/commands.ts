@@ -12,6 +12,7 @@ export const COMMANDS = {
   train: { summary: "fine-tune a LoRA adapter over a frozen 4-bit model", load: () => import("./train.ts") },
   eval: { summary: "measure loss and perplexity on a text", load: () => import("./eval.ts") },
   generate: { summary: "continue a text, or answer a message", load: () => import("./generate.ts") },
+  merge: { summary: "write a model with an adapter in its weights", load: () => import("./merge.ts") },
   inspect: { summary: "what lies in a model, an adapter or a file, and what fewer bits would cost", load: () => import("./inspect.ts") },
   doctor: { summary: "what this machine can do, and whether the kernels work on it", load: () => import("./doctor.ts") },
 } as const satisfies Record<string, Entry>;

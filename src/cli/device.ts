@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
 import { DeviceError } from "../errors.ts";
@@ -17,7 +18,7 @@ export const DEVICE_FLAGS = ["device", "threads", "polite", "cpu-share", "relaxe
 export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, output: Output, build?: string): Promise<Device> {
   if (values.device === "webgpu") return openGpu();
   if (values.relaxedSimd !== false) allowRelaxedSimd();
-  return WasmDevice.create({ ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
+  return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
 let gpu: GPU | undefined; // Dawn's devices die with the object they came from

@@ -31,6 +31,11 @@ export function shortNumber(value: number): string {
   return Math.abs(value) < 1e-3 ? value.toExponential(1).replace(".0e", "e") : String(Number(value.toPrecision(3)));
 }
 
+/** 0.0123 → 1.23 % */
+export function percentText(part: number): string {
+  return `${shortNumber(100 * part)} %`;
+}
+
 export function plural(count: number, noun: string): string {
   return `${countText(count)} ${noun}${count === 1 ? "" : "s"}`;
 }

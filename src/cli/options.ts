@@ -28,7 +28,8 @@ interface Kinds {
   quantize: "nf4" | "fp4" | "none";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
-  dtype: "float32" | "float16" | "bfloat16";
+  /** Hugging Face's long names too: `bfloat16`. */
+  dtype: "f32" | "f16" | "bf16" | "nf4" | "fp4";
   quantType: "nf4" | "fp4";
   embeddings: "keep" | "nf4";
   nan: "refuse" | "keep";
@@ -41,7 +42,7 @@ export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   quantize: ["nf4", "fp4", "none"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
-  dtype: ["float32", "float16", "bfloat16"],
+  dtype: ["f32", "f16", "bf16", "nf4", "fp4"],
   quantType: ["nf4", "fp4"],
   embeddings: ["keep", "nf4"],
   nan: ["refuse", "keep"],
@@ -112,7 +113,7 @@ export const OPTIONS = {
   type: { kind: "quantType", group: "Quantization", default: "nf4", help: "4-bit type of the linears" },
   blocksize: { kind: "integer", group: "Quantization", hint: "N", default: D.blocksize, help: "weights that share one scale: 32, 64, … 4096" },
   "double-quant": { kind: "switch", group: "Quantization", default: true, help: "keep the scales in 32 bits: 4.5 instead of 4.127 bits a weight" },
-  dtype: { kind: "dtype", group: "Quantization", help: "data type of embeddings, norms and head (default: as stored; from GGUF float32)" },
+  dtype: { kind: "dtype", group: "Quantization", hint: "DTYPE", help: "f32, f16 or bf16: data type of embeddings, norms and head (default: as stored; from GGUF f32)" },
   embeddings: { kind: "embeddings", group: "Quantization", default: "keep", help: "nf4 quantizes the embedding too; Transformers cannot load that" },
   "skip-modules": { kind: "names", group: "Quantization", hint: "NAMES", help: "linears to leave as they are, as llm_int8_skip_modules: gate_proj,model.layers.0" },
   nan: { kind: "nan", group: "Quantization", default: "refuse", help: "what to do with a model that has NaN or infinity among its weights" },

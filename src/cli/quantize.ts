@@ -1,4 +1,5 @@
 import { quantize } from "../commands/quantize.ts";
+import type { FloatDtype } from "../format/model-writer.ts";
 import { createSink } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
 import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
@@ -23,7 +24,7 @@ export const command = cliCommand({
   const bar = output.progress("quantize", "bytes");
   const { type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan } = values;
   const result = await quantize({
-    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan,
+    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype: dtype as FloatDtype | undefined, embeddings, skipModules, nan,
     onProgress: ({ done, total }) => bar.update(done, total),
   });
   output.endProgress();
@@ -31,6 +32,6 @@ export const command = cliCommand({
   for (const note of result.notes) output.note(note);
   output.line(`${output.paint.good("quantized")}  ${result.quantized} of ${plural(result.tensors, "tensor")} to 4 bits: ${bytesText(result.bytesIn)} → ${bytesText(result.bytesOut)}, ${result.bitsPerParam.toFixed(2)} bits a parameter over all (${durationText(seconds)}, peak memory ${bytesText(peakMemory())})`);
   output.line(`model      ${values.outputDir}`);
-  output.line(`train it   ${self} train --model ${shellWord(values.outputDir!)} --data YOUR.txt -o my-adapter`);
+  if (result.tokenizer) output.line(`train it   ${self} train --model ${shellWord(values.outputDir!)} --data YOUR.txt -o my-adapter`);
   output.object({ bytes_in: result.bytesIn, bytes_out: result.bytesOut, bits_per_param: result.bitsPerParam, seconds, peak_memory_bytes: peakMemory(), schedule: scheduleOf(device) });
 });

@@ -28,9 +28,12 @@ const READERS: Partial<Record<Kind, Reader>> = {
   targets: (text) => (text === "all-linear" || !/^[\w.,\s]+$/.test(text) ? text : list(text)),
 };
 
+const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
+
 /** @throws ShapeError naming the flag. */
-export function readValue(command: string, flag: Flag, text: string): unknown {
+export function readValue(command: string, flag: Flag, given: string): unknown {
   const { kind } = optionOf(flag);
+  const text = kind === "dtype" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };

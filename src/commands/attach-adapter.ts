@@ -6,10 +6,14 @@ import { randomKey, uniforms } from "../random.ts";
 
 /** The linears that the adapter adapts, with their sizes. @throws ShapeError when it fits none. */
 export function adapterModules(model: Llama, config: AdapterConfig): LoraModule[] {
-  const linears = model.linears();
-  return [...selectModules(config, [...linears.keys()])].map(([path, { r, scaling }]) => {
-    const { weight } = linears.get(path)!;
-    return { path, r, scaling, in: weight.in, out: weight.out };
+  return modulesAmong(new Map([...model.linears()].map(([path, { weight }]) => [path, weight])), config);
+}
+
+/** The same for linears that need not be loaded, by module path. */
+export function modulesAmong(linears: ReadonlyMap<string, { readonly in: number; readonly out: number }>, config: AdapterConfig): LoraModule[] {
+  return [...selectModules(config, linears.keys())].map(([path, { r, scaling }]) => {
+    const { in: width, out } = linears.get(path)!;
+    return { path, r, scaling, in: width, out };
   });
 }
 
@@ -25,8 +29,11 @@ export function checkAdapter(where: string, modules: readonly LoraModule[], tens
   for (const m of modules) {
     const found = tensors.get(m.path);
     if (!found) throw new FormatError(where, `no adapter weights for ${m.path}`, { expected: `lora_A [${m.r}, ${m.in}] and lora_B [${m.out}, ${m.r}]`, got: "none", hint });
-    expectSize(where, `${m.path}.lora_A`, [m.r, m.in], found.a.length, hint);
-    expectSize(where, `${m.path}.lora_B`, [m.out, m.r], found.b.length, hint);
+    for (const [name, shape, values] of [["lora_A", [m.r, m.in], found.a], ["lora_B", [m.out, m.r], found.b]] as const) {
+      expectSize(where, `${m.path}.${name}`, shape, values.length, hint);
+      const bad = values.findIndex((value) => !Number.isFinite(value));
+      if (bad >= 0) throw new FormatError(`${where}: ${m.path}.${name}`, `element ${bad}`, { expected: "a finite value", got: values[bad], hint: "the training that wrote this adapter had diverged" });
+    }
   }
 }
 

@@ -23,6 +23,7 @@ export interface NestedOptions {
  * the values come twice, the second time for the constants alone. Chunks begin at multiples of 256 blocks.
  */
 export class QuantizedTarget implements TensorTarget {
+  readonly rounds: 1 | 2;
   readonly #options: TargetOptions;
   readonly #plan: QuantizedPlan;
   readonly #quantizer: Quantizer;
@@ -45,6 +46,7 @@ export class QuantizedTarget implements TensorTarget {
     this.#scratch = allocateScratch(options, plan, quantizer.code);
     this.#offset = doubleQuant ? offset : undefined;
     this.#kept = doubleQuant && offset === undefined && blocks <= keptBlocks ? new Float32Array(blocks) : undefined;
+    this.rounds = doubleQuant && offset === undefined && !this.#kept ? 2 : 1;
     this.#nestedAbsmax = new Float32Array(doubleQuant ? Math.ceil(blocks / NESTED_BLOCKSIZE) : 0);
   }
 
@@ -84,11 +86,13 @@ export class QuantizedTarget implements TensorTarget {
     }
   }
 
-  nextRound(): boolean {
-    if (!this.#plan.doubleQuant || this.#offset !== undefined) return false;
-    this.#offset = this.#finite ? Math.fround(this.#sum / this.#finite) : 0;
+  nextRound(): void {
+    this.#setOffset();
     this.#round++;
-    return !this.#kept;
+  }
+
+  #setOffset(): void {
+    this.#offset = this.#finite ? Math.fround(this.#sum / this.#finite) : 0;
   }
 
   /** Quantizes the constants that lie in the scratch: those of `blocks` blocks from `block` on. */
@@ -105,19 +109,20 @@ export class QuantizedTarget implements TensorTarget {
     const { device, writer } = this.#options;
     const { name, quantType, blocksize, dtype, shape } = this.#plan;
     await writer.write(`${name}.quant_map`, 0, this.#quantizer.code);
-    if (this.#offset === undefined) return writer.writeState(name, { quantType, blocksize, dtype, shape });
+    if (!this.#plan.doubleQuant) return writer.writeState(name, { quantType, blocksize, dtype, shape });
     if (this.#kept) {
+      this.#setOffset();
       const size = elementsOf(this.#scratch.absmax.shape);
       for (let block = 0; block < this.#kept.length; block += size) {
         const part = this.#kept.subarray(block, block + size);
         device.write(this.#scratch.absmax, part);
-        await this.#nest(block, part.length, this.#offset);
+        await this.#nest(block, part.length, this.#offset!);
       }
     }
     for (const damaged of this.#damaged) this.#nestedAbsmax[damaged] = NaN;
     await writer.write(`${name}.nested_absmax`, 0, this.#nestedAbsmax);
     await writer.write(`${name}.nested_quant_map`, 0, dynamicTable());
-    const state: QuantState = { quantType, blocksize, dtype, shape, nested: { blocksize: NESTED_BLOCKSIZE, offset: this.#offset } };
+    const state: QuantState = { quantType, blocksize, dtype, shape, nested: { blocksize: NESTED_BLOCKSIZE, offset: this.#offset! } };
     await writer.writeState(name, state);
   }
 

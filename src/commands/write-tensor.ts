@@ -20,10 +20,11 @@ export interface TargetOptions {
 /** Takes the values of one tensor, f32 on the device, in order, and writes them as its plan says. */
 export interface TensorTarget {
   put(values: Tensor, at: number, n: number): Promise<void>;
-  /** After a round of puts: true when all values must be put once more. */
-  nextRound(): boolean;
+  /** How often all values must be put; between two rounds comes `nextRound`. */
+  readonly rounds: 1 | 2;
+  nextRound(): void;
   finish(): Promise<void>;
-  /** y = the values of the last put as they will be read. Only in the last round. */
+  /** y = the values of the last put as they will be read. In the last round, unless it kept constants for `finish`. */
   stored(y: Tensor, n: number): void;
   dispose(): void;
 }
@@ -55,6 +56,7 @@ export function nonFiniteError(where: string, name: string, index: number, got: 
 
 /** A tensor of floats. */
 export class DenseTarget implements TensorTarget {
+  readonly rounds = 1;
   readonly #options: TargetOptions;
   readonly #plan: DensePlan;
   readonly #bits: Tensor | undefined; // f16[capacity] or bf16[capacity]
@@ -94,9 +96,7 @@ export class DenseTarget implements TensorTarget {
     await writer.write(name, at * data.BYTES_PER_ELEMENT, data);
   }
 
-  nextRound(): boolean {
-    return false;
-  }
+  nextRound(): void {}
 
   async finish(): Promise<void> {}
 

@@ -4,8 +4,11 @@ import { bytesOfSpec, type TensorSpec } from "./safetensors-header.ts";
 import { SafetensorsWriter, type LateTensor } from "./safetensors-writer.ts";
 import { INDEX_FILE, MAX_SHARD_BYTES, planShards, shardIndex, type Shard } from "./shards.ts";
 
+export type FloatDtype = "f32" | "f16" | "bf16";
+
 /** Names of dtypes as in config.json and quant_state. */
 export type FloatName = QuantState["dtype"];
+export const FLOAT_NAMES: Readonly<Record<FloatDtype, FloatName>> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
 
 export interface DensePlan {
   readonly kind: "dense";

@@ -1,3 +1,4 @@
+import { kernels } from "#quant-kernels";
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Op, Operands, Params } from "../op.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
@@ -15,7 +16,7 @@ export class Workspace {
   readonly #tensors: Tensor[] = [];
 
   constructor(device: WasmDevice | undefined) {
-    this.#device = device ?? WasmDevice.createSync();
+    this.#device = device ?? WasmDevice.createSync({ wasm: kernels });
   }
 
   allocate(dtype: DType, length: number, label: string): Tensor {

@@ -1,5 +1,8 @@
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
-import { dequantize4bit, dequantizeInt4, dequantizeInt8 } from "../ops/index.ts";
+// One by one: the index would bring every op into `nibblelm/quant`.
+import { dequantize4bit } from "../ops/dequantize-4bit.ts";
+import { dequantizeInt4 } from "../ops/dequantize-int4.ts";
+import { dequantizeInt8 } from "../ops/dequantize-int8.ts";
 import type { WasmDevice } from "../wasm/device.ts";
 import { CHUNK, chunksOf, withWorkspace, type Workspace } from "./chunks.ts";
 import { checkQuantized, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor } from "./quantized-tensor.ts";

@@ -4,7 +4,13 @@ import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
 import { dynamicLut } from "../format/dynamic-lut.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { checkBlocksize } from "../ops/blocksize.ts";
-import { bf16ToF32, f16ToF32, quantize4bit, quantize8bit, quantizeInt4, quantizeInt8 } from "../ops/index.ts";
+// One by one: the index would bring every op into `nibblelm/quant`.
+import { bf16ToF32 } from "../ops/bf16-to-f32.ts";
+import { f16ToF32 } from "../ops/f16-to-f32.ts";
+import { quantize4bit } from "../ops/quantize-4bit.ts";
+import { quantize8bit } from "../ops/quantize-8bit.ts";
+import { quantizeInt4 } from "../ops/quantize-int4.ts";
+import { quantizeInt8 } from "../ops/quantize-int8.ts";
 import type { WasmDevice } from "../wasm/device.ts";
 import { CHUNK, chunksOf, withWorkspace, type Workspace } from "./chunks.ts";
 import { nestedOffsetOf } from "./nested-offset.ts";

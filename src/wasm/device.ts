@@ -4,16 +4,16 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { Arena, WasmBuffer } from "./arena.ts";
-import { builtin, Kernels, pickBuild, type Kernel, type WasmBuild, type WasmSource } from "./kernels.ts";
+import { chooseKernels, Kernels, type ChosenKernels, type Kernel, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
 import type { WorkerHost } from "./worker-host.ts";
 import type { Pace, Schedule, Throttle } from "./pace.ts";
 import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
-  /** Kernels to use instead of the ones inside the package. */
-  wasm?: WasmSource;
-  /** `simd` or `relaxed`; by default the fastest that the engine accepts. */
+  /** The kernels: builds to choose from, or one of them, of which `build` says what it is. */
+  wasm: KernelBuilds | WasmSource;
+  /** `simd` or `relaxed`; by default the fastest that the engine accepts, and `simd` where `wasm` is a single build. */
   build?: WasmBuild;
   /** The most bytes of linear memory to use; default 4 GiB, all that 32-bit addresses reach. */
   hostMemory?: number;
@@ -78,12 +78,11 @@ export class WasmDevice implements Device, Throttle {
     return { ...(this.#pace?.record ?? fair), threads: this.threads, nice: this.#pool?.nice };
   }
 
-  static async create(options: WasmDeviceOptions = {}): Promise<WasmDevice> {
+  static async create(options: WasmDeviceOptions): Promise<WasmDevice> {
     const { threads = 1, workers, pace } = options;
     if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
     const shared = threads > 1 || pace !== undefined;
-    const { memory, build, limit } = prepare(options, shared);
-    const source = options.wasm ?? builtin(build, shared);
+    const { memory, build, source, limit } = prepare(options, shared);
     const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
     const device = new WasmDevice(await Kernels.instantiate(module, memory), memory, build, limit);
     if (shared) await device.#startPool(threads, workers, module, memory);
@@ -101,9 +100,9 @@ export class WasmDevice implements Device, Throttle {
   }
 
   /** For small, synchronous uses: `quantizeTensor`. Browsers may refuse it on their main thread. */
-  static createSync(options: WasmDeviceOptions = {}): WasmDevice {
-    const { memory, build, limit } = prepare(options, false);
-    return new WasmDevice(Kernels.instantiateSync(options.wasm ?? builtin(build, false), memory), memory, build, limit);
+  static createSync(options: WasmDeviceOptions): WasmDevice {
+    const { memory, build, source, limit } = prepare(options, false);
+    return new WasmDevice(Kernels.instantiateSync(source, memory), memory, build, limit);
   }
 
   get description(): string {
@@ -256,10 +255,11 @@ export class WasmDevice implements Device, Throttle {
   }
 }
 
-function prepare(options: WasmDeviceOptions, shared: boolean): { memory: WebAssembly.Memory; build: WasmBuild; limit: number } {
+function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
+  // The kernels declare this maximum; a smaller limit is the arena's to keep.
   const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
-  return { memory, build: options.build ?? pickBuild(), limit };
+  return { memory, ...chooseKernels(options.wasm, options.build, shared), limit };
 }
 
 function addressOf(tensor: Tensor): number {
@@ -267,12 +267,14 @@ function addressOf(tensor: Tensor): number {
 }
 
 // A macrotask: timers, I/O and signals get their turn. setTimeout(0) would cost 1 ms and more.
-const channel = typeof setImmediate === "function" ? undefined : new MessageChannel();
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    if (!channel) return void setImmediate(resolve);
-    channel.port1.addEventListener("message", () => resolve(), { once: true });
-    channel.port1.start();
-    channel.port2.postMessage(0);
+    if (typeof setImmediate === "function") return void setImmediate(resolve);
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
   });
 }

@@ -1,18 +1,21 @@
 import { instantiate, instantiateSync } from "@assemblyscript/loader";
-import relaxedSharedBytes from "../../dist/wasm/relaxed-shared.wasm";
-import relaxedBytes from "../../dist/wasm/relaxed.wasm";
-import simdSharedBytes from "../../dist/wasm/simd-shared.wasm";
-import simdBytes from "../../dist/wasm/simd.wasm";
 import { DeviceError, KernelError } from "../errors.ts";
 import { exportName, type Op } from "../op.ts";
+import { sharedTwin } from "./shared-twin.ts";
 
 /** Pointers in operand order, params in order, first tile, end tile, scratch pointer. */
 export type Kernel = (...args: number[]) => void;
 
 export type WasmBuild = "simd" | "relaxed";
 
-/** Bytes, a compiled module (edge runtimes refuse bytes), or nothing for the ones inside the package. */
+/** Bytes, or a compiled module: edge runtimes refuse bytes. */
 export type WasmSource = BufferSource | WebAssembly.Module;
+
+/** One set of kernels, compiled for different engines. */
+export interface KernelBuilds {
+  readonly simd: WasmSource;
+  readonly relaxed?: WasmSource;
+}
 
 // (module (func (result v128) (f32x4.relaxed_madd …))): engines without relaxed SIMD refuse it.
 const RELAXED_PROBE = new Uint8Array([
@@ -25,9 +28,28 @@ export function pickBuild(): WasmBuild {
   return WebAssembly.validate(RELAXED_PROBE) ? "relaxed" : "simd";
 }
 
-export function builtin(build: WasmBuild, shared: boolean): Uint8Array<ArrayBuffer> {
-  if (shared) return build === "relaxed" ? relaxedSharedBytes : simdSharedBytes;
-  return build === "relaxed" ? relaxedBytes : simdBytes;
+export interface ChosenKernels {
+  readonly build: WasmBuild;
+  readonly source: WasmSource;
+}
+
+/**
+ * The build that is wanted, or the fastest there is. Of a single source nobody can tell what it is: `simd`, unless `wanted` says so.
+ * @throws DeviceError when the set has no such build, or threads would need bytes.
+ */
+export function chooseKernels(wasm: KernelBuilds | WasmSource, wanted: WasmBuild | undefined, shared: boolean): ChosenKernels {
+  const single = isSource(wasm);
+  const builds: KernelBuilds = single ? { simd: wasm, relaxed: wasm } : wasm;
+  const build = wanted ?? (single || !builds.relaxed ? "simd" : pickBuild());
+  const source = builds[build];
+  if (!source) throw new DeviceError("wasm", "no such build of the kernels here", { expected: Object.keys(wasm).join(", "), got: build });
+  if (!shared) return { build, source };
+  if (source instanceof WebAssembly.Module) throw new DeviceError("wasm", "kernels for threads", { expected: "bytes", got: "a WebAssembly.Module", hint: "use one thread" });
+  return { build, source: sharedTwin(source) };
+}
+
+function isSource(wasm: KernelBuilds | WasmSource): wasm is WasmSource {
+  return wasm instanceof WebAssembly.Module || wasm instanceof ArrayBuffer || ArrayBuffer.isView(wasm);
 }
 
 interface Exports { heapBase(): number; [name: string]: unknown }

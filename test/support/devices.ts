@@ -1,3 +1,4 @@
+import { kernels } from "#kernels";
 import type { Device } from "../../src/device.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { nodeWorkers } from "../../src/io/workers-node.ts";
@@ -16,10 +17,10 @@ const only = listOf("ONLY_DEVICES");
  * `ONLY_DEVICES=webgpu` leaves the others out, while one works on a kernel.
  */
 export async function testDevices({ gpu: wantGpu = false } = {}): Promise<Device[]> {
-  const devices: Device[] = [await WasmDevice.create({ build: "simd" })];
-  if (pickBuild() === "relaxed") devices.push(await WasmDevice.create({ build: "relaxed" }));
+  const devices: Device[] = [await WasmDevice.create({ wasm: kernels, build: "simd" })];
+  if (pickBuild() === "relaxed") devices.push(await WasmDevice.create({ wasm: kernels, build: "relaxed" }));
   else console.log("skipped: relaxed SIMD, this engine has none");
-  devices.push(await WasmDevice.create({ threads: 3, workers: nodeWorkers }));
+  devices.push(await WasmDevice.create({ wasm: kernels, threads: 3, workers: nodeWorkers }));
   const gpu = wantGpu ? await webGpuDevice() : undefined;
   if (gpu) devices.push(gpu);
   for (const kind of required) {

@@ -1,0 +1,15 @@
+/** Fine-tuning alone: a device, a run, its loss, and folders to read from and write to. */
+export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
+export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
+export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
+export type { Evaluation } from "./commands/evaluate.ts";
+
+export { createDevice, type DeviceOptions } from "./create-device.ts";
+export type { Device, DeviceMemory } from "./device.ts";
+export { webWorkers } from "./io/workers-web.ts";
+export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
+
+export { memoryFolder, MemorySink } from "./io/memory.ts";
+export type { ByteSink, ByteSource, SinkFolder, SourceFolder } from "./io/types.ts";
+export type { RunFolder } from "./io/run-folder.ts";
+export { DeviceError, FormatError, KernelError, MemoryError, NibbleError, ShapeError } from "./errors.ts";
