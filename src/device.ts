@@ -29,8 +29,8 @@ export interface Device {
   write(tensor: Tensor, data: TypedArray): void;
   /** Checks the call against the contract, then queues it. @throws ShapeError */
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void;
-  /** Waits for the queue and returns a copy. */
-  read(tensor: Tensor): Promise<TypedArray>;
+  /** A copy of what it is after all ops queued before, and before those queued later; perhaps in `into`, of the same length, if that is given. */
+  read(tensor: Tensor, into?: TypedArray): Promise<TypedArray>;
   finish(): Promise<void>;
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -110,9 +110,11 @@ function denseTensor({ file, tensor }: Located): DenseTensor | undefined {
   const width = dtype === "f32" ? 4 : 2;
   return {
     kind: "dense", name, shape, dtype, storage: tensor.dtype, storageBytes: bytes,
-    async read(begin, end) {
-      const { buffer } = await readTensor(file, tensor, begin * width, end * width);
-      return dtype === "f32" ? new Float32Array(buffer) : new Uint16Array(buffer);
+    async read(begin, end, into) {
+      const size = (end - begin) * width;
+      const room = into && into.byteLength >= size ? new Uint8Array(into, 0, size) : undefined;
+      const { buffer } = await readTensor(file, tensor, begin * width, end * width, room);
+      return dtype === "f32" ? new Float32Array(buffer, 0, end - begin) : new Uint16Array(buffer, 0, end - begin);
     },
   };
 }
@@ -148,7 +150,7 @@ async function bnb4Tensor(stored: Stored, name: string, stateKey: string, quantT
   return {
     kind: "bnb4", name, shape: state.shape, state, quantMap, ...nested,
     storageBytes: packed.tensor.bytes + absmax.tensor.bytes + tables + stateTensor.tensor.bytes,
-    packed: (begin, end) => readTensor(packed.file, packed.tensor, begin, end),
+    packed: (begin, end, into) => readTensor(packed.file, packed.tensor, begin, end, into),
     async absmax() {
       const bytes = await bytesOf(absmax);
       return state.nested ? bytes : new Float32Array(bytes.buffer);

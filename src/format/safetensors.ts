@@ -25,8 +25,8 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
 }
 
 /** Bytes [begin, end) of a tensor. */
-export function readTensor(file: SafetensorsFile, tensor: StoredTensor, begin = 0, end = tensor.bytes): Promise<Uint8Array<ArrayBuffer>> {
-  return file.source.read(tensor.offset + begin, end - begin);
+export function readTensor(file: SafetensorsFile, tensor: StoredTensor, begin = 0, end = tensor.bytes, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return file.source.read(tensor.offset + begin, end - begin, into);
 }
 
 export type HostData = Float32Array | Float64Array | Int32Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array | BigInt64Array | BigUint64Array;

@@ -13,8 +13,11 @@ export interface DenseTensor {
   /** Name of the stored type: `F32`, `BF16`, `Q4_1`… */
   readonly storage: string;
   readonly storageBytes: number;
-  /** Elements [begin, end), row-major, in Hugging Face's order of rows; f16 and bf16 as their bits. */
-  read(begin: number, end: number): Promise<Float32Array | Uint16Array>;
+  /**
+   * Elements [begin, end), row-major, in Hugging Face's order of rows; f16 and bf16 as their bits. Perhaps in `into`, if it
+   * is given and large enough: reading again and again then makes no garbage.
+   */
+  read(begin: number, end: number, into?: ArrayBuffer): Promise<Float32Array | Uint16Array>;
 }
 
 /** A 4-bit weight of bitsandbytes with its constants. */
@@ -26,8 +29,8 @@ export interface Bnb4Tensor {
   readonly state: QuantState;
   /** Of the codes and all constants. */
   readonly storageBytes: number;
-  /** Bytes [begin, end) of the codes, two to a byte. */
-  packed(begin: number, end: number): Promise<Uint8Array>;
+  /** Bytes [begin, end) of the codes, two to a byte; perhaps in `into`, if that is given. */
+  packed(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
   /** u8[blocks] when double-quantized, else f32[blocks]. */
   absmax(): Promise<Float32Array | Uint8Array>;
   readonly quantMap: Float32Array; // f32[16]

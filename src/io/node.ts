@@ -101,9 +101,9 @@ class NodeSource implements ByteSource {
     this.#handle = handle;
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(this, offset, length);
-    const bytes = new Uint8Array(length);
+    const bytes = into ?? new Uint8Array(length);
     for (let done = 0; done < length;) {
       let count;
       try {

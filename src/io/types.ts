@@ -5,9 +5,10 @@ export interface ByteSource {
   readonly size: number;
   /**
    * A fresh copy at the start of its own buffer, so that it can be viewed as any element type.
+   * A source may fill and return `into`, of the same length, instead: reading again and again then makes no garbage.
    * @throws FormatError when the range leaves the file.
    */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
 

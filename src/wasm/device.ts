@@ -30,8 +30,16 @@ const MAX_PAGES = 65536;
 const SCRATCH_ALIGN = 64;
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type OpTask = ProgramOp & { run: Kernel };
-type Task = OpTask | { write: () => void };
+type OpTask = ProgramOp & { readonly run: Kernel; readonly operands: number };
+/** What this thread does between ops: a copy in or out, a free, or telling who waits. */
+interface HostTask {
+  readonly host: () => void;
+  /** The memory that it touches. */
+  readonly buffer?: WasmBuffer;
+  /** Where somebody waits for it. */
+  readonly fail?: (error: unknown) => void;
+}
+type Task = OpTask | HostTask;
 
 /**
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
@@ -45,7 +53,7 @@ export class WasmDevice implements Device, Throttle {
   #queue: Task[] = [];
   #draining: Promise<void> | undefined;
   #scratch: WasmBuffer;
-  #running = false;
+  #taken: Task[] = []; // being run
   #disposed = false;
   #pool: WorkerPool | undefined;
   #pace: Pace | undefined;
@@ -125,22 +133,35 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get #idle(): boolean {
-    return !this.#running && this.#queue.length === 0;
+    return this.#taken.length === 0 && this.#queue.length === 0;
+  }
+
+  /** Whether anything that is queued or runs now touches this memory. */
+  #busy({ address, bytes }: WasmBuffer): boolean {
+    const within = (at: number): boolean => at >= address && at < address + bytes;
+    const touches = (task: Task): boolean => {
+      if ("host" in task) return task.buffer !== undefined && within(task.buffer.address);
+      for (let i = 0; i < task.operands; i++) if (within(task.args[i])) return true;
+      return false;
+    };
+    return this.#queue.some(touches) || this.#taken.some(touches);
   }
 
   /** Not before the ops queued so far are done with it. */
   #release(buffer: WasmBuffer): void {
     if (this.#idle) this.#arena.free(buffer);
-    else this.#queue.push({ write: () => this.#arena.free(buffer) });
+    else this.#queue.push({ host: () => this.#arena.free(buffer), buffer });
   }
 
+  /** Memory that no op uses is written at once, while others run. */
   write(tensor: Tensor, data: TypedArray): void {
     if (data.length > elementsOf(tensor.shape)) {
       throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
     }
-    if (this.#idle) return this.#copyIn(tensor, data);
+    const buffer = tensor.buffer as WasmBuffer;
+    if (!this.#busy(buffer)) return this.#copyIn(tensor, data);
     const snapshot = data.slice();
-    this.#queue.push({ write: () => this.#copyIn(tensor, snapshot) });
+    this.#queue.push({ host: () => this.#copyIn(tensor, snapshot), buffer });
   }
 
   #copyIn(tensor: Tensor, data: TypedArray): void {
@@ -155,7 +176,7 @@ export class WasmDevice implements Device, Throttle {
     const scratch = op.scratch?.(params) ?? 0;
     this.#reserveScratch(scratch);
     const { name, run } = this.#kernels.of(op as Op);
-    this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params) });
+    this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params), operands: op.operands.length });
   }
 
   /** Grown when an op is queued, never while one runs. Each thread has its own part. */
@@ -167,7 +188,7 @@ export class WasmDevice implements Device, Throttle {
   }
 
   #runTask(task: Task, begin: number, end: number): void {
-    if ("write" in task) task.write();
+    if ("host" in task) task.host();
     else task.run(...task.args, begin, end, this.#scratch.address);
   }
 
@@ -176,76 +197,94 @@ export class WasmDevice implements Device, Throttle {
     if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
     const queue = this.#queue;
     this.#queue = [];
-    for (const task of queue) this.#runTask(task, 0, "write" in task ? 0 : task.tiles);
+    for (const task of queue) this.#runTask(task, 0, "host" in task ? 0 : task.tiles);
   }
 
   readSync(tensor: Tensor): TypedArray {
     this.finishSync();
-    return this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape).slice();
+    return this.#copyOut(tensor);
   }
 
   finish(): Promise<void> {
-    // A failed drain has told its own caller; the next one starts afresh.
-    this.#draining = (this.#draining ?? Promise.resolve()).catch(() => undefined).then(() => this.#drain());
-    return this.#draining;
+    return this.#await({ host: () => undefined });
   }
 
+  read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
+    return this.#await({ host: () => this.#copyOut(tensor, into), buffer: tensor.buffer as WasmBuffer });
+  }
+
+  #copyOut(tensor: Tensor, into?: TypedArray): TypedArray {
+    const view = this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape);
+    if (!into) return view.slice();
+    into.set(view);
+    return into;
+  }
+
+  /** Does it after all that is queued so far, and before anything that is queued later. */
+  #await<T>({ host, buffer }: { host: () => T; buffer?: WasmBuffer }): Promise<T> {
+    return new Promise((resolve, fail) => {
+      this.#queue.push({ host: () => resolve(host()), fail, ...(buffer ? { buffer } : {}) });
+      this.#draining ??= Promise.resolve().then(() => this.#drain());
+    });
+  }
+
+  /** Runs what somebody waits for. An error is told to all who wait for any of the tasks taken with the failed one. */
   async #drain(): Promise<void> {
-    this.#running = true;
-    try {
-      await (this.#pool ? this.#drainWithPool(this.#pool) : this.#drainHere());
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  /** Host writes split the queue into programs; the scratch is fixed once the queue is taken. */
-  async #drainWithPool(pool: WorkerPool): Promise<void> {
-    while (this.#queue.length) {
-      const queue = this.#queue;
-      this.#queue = [];
-      const { address, bytes } = this.#scratch;
-      const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
-      let program: ProgramOp[] = [];
-      const flush = async (): Promise<void> => {
-        if (program.length) await pool.run(program, (worker) => address + worker * part);
-        program = [];
-      };
-      for (const task of queue) {
-        if ("write" in task) { await flush(); task.write(); }
-        else program.push({ kernel: task.kernel, args: task.args, tiles: task.tiles });
+    for (;;) {
+      let end = this.#queue.findLastIndex((task) => "fail" in task) + 1;
+      while (end < this.#queue.length && "host" in this.#queue[end]) end++; // frees: nobody waits for them
+      if (end === 0) break;
+      this.#taken = this.#queue.splice(0, end);
+      try {
+        await (this.#pool ? this.#runWithPool(this.#taken, this.#pool) : this.#runHere(this.#taken));
+      } catch (error) {
+        this.#tell(this.#taken, error);
       }
-      await flush();
+      this.#taken = [];
     }
+    this.#draining = undefined;
   }
 
-  async #drainHere(): Promise<void> {
+  #tell(tasks: readonly Task[], error: unknown): void {
+    for (const task of tasks) if ("fail" in task) task.fail?.(error);
+  }
+
+  /** What this thread does splits the tasks into programs. */
+  async #runWithPool(tasks: readonly Task[], pool: WorkerPool): Promise<void> {
+    const { address, bytes } = this.#scratch; // may grow meanwhile, for what is queued later
+    const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+    let program: ProgramOp[] = [];
+    const flush = async (): Promise<void> => {
+      if (program.length) await pool.run(program, (worker) => address + worker * part);
+      program = [];
+    };
+    for (const task of tasks) {
+      if ("host" in task) {
+        if (program.length) await flush();
+        task.host();
+      } else program.push({ kernel: task.kernel, args: task.args, tiles: task.tiles });
+    }
+    await flush();
+  }
+
+  async #runHere(tasks: readonly Task[]): Promise<void> {
     let deadline = performance.now() + YIELD_AFTER_MS;
-    while (this.#queue.length) {
-      const queue = this.#queue;
-      this.#queue = [];
-      for (const task of queue) {
-        const tiles = "write" in task ? 1 : task.tiles;
-        for (let tile = 0; tile < tiles; tile++) {
-          this.#runTask(task, tile, tile + 1);
-          if (performance.now() < deadline) continue;
-          await nextTurn();
-          deadline = performance.now() + YIELD_AFTER_MS;
-        }
+    for (const task of tasks) {
+      const tiles = "host" in task ? 1 : task.tiles;
+      for (let tile = 0; tile < tiles; tile++) {
+        this.#runTask(task, tile, tile + 1);
+        if (performance.now() < deadline) continue;
+        await nextTurn();
+        deadline = performance.now() + YIELD_AFTER_MS;
       }
     }
-  }
-
-  async read(tensor: Tensor): Promise<TypedArray> {
-    await this.finish();
-    return this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape).slice();
   }
 
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#queue = [];
-    await this.#draining?.catch(() => undefined);
+    this.#tell(this.#queue.splice(0), new DeviceError("wasm", "the device is disposed"));
+    await this.#draining;
     this.#pace?.stop();
     await this.#pool?.stop();
   }
