@@ -5,7 +5,8 @@ import { NESTED_BLOCKSIZE, type QuantState } from "../format/quant-state.ts";
 import { dequantize4bit } from "../ops/index.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
-import { firstNonFinite, nonFiniteError, type TargetOptions, type TensorTarget } from "./write-tensor.ts";
+import { handled } from "./host-memory.ts";
+import { firstNonFinite, nonFiniteError, type Store, type TargetOptions, type TensorTarget } from "./write-tensor.ts";
 
 /** Absmax values of a tensor that are kept until their mean is known: 16 MiB, those of 1 GiB of float32. */
 const KEPT_BLOCKS = 2 ** 22;
@@ -50,22 +51,40 @@ export class QuantizedTarget implements TensorTarget {
     this.#nestedAbsmax = new Float32Array(doubleQuant ? Math.ceil(blocks / NESTED_BLOCKSIZE) : 0);
   }
 
-  async put(values: Tensor, at: number, n: number): Promise<void> {
+  /** Values may be of any float type. */
+  put(values: Tensor, at: number, n: number): Store {
     const { packed, absmax } = this.#scratch;
-    const blocks = Math.ceil(n / this.#plan.blocksize);
+    const { blocksize } = this.#plan;
+    const blocks = Math.ceil(n / blocksize);
     this.#quantizer.quantize(viewTensor(values, [n]), packed, absmax, n);
-    if (this.#round === 1) await this.#writeCodes(values, at, n, blocks);
-    if (this.#offset !== undefined) await this.#nest(at / this.#plan.blocksize, blocks, this.#offset);
+    const codes = this.#round === 1 ? this.#readCodes(values, at, n, blocks) : undefined;
+    const constants = this.#offset === undefined ? undefined : this.#nest(at / blocksize, blocks, this.#offset);
+    return async () => {
+      await codes?.();
+      await constants?.();
+    };
   }
 
-  async #writeCodes(values: Tensor, at: number, n: number, blocks: number): Promise<void> {
-    const { device, writer } = this.#options;
+  #readCodes(values: Tensor, at: number, n: number, blocks: number): Store {
+    const { device, host, writer, capacity } = this.#options;
     const { name, blocksize, doubleQuant } = this.#plan;
-    const absmax = (await device.read(viewTensor(this.#scratch.absmax, [blocks]))) as Float32Array;
-    if (firstNonFinite(absmax, "float32") >= 0) await this.#nonFinite(absmax, values, at, n);
-    await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]))) as Uint8Array);
-    if (!doubleQuant) return writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
-    this.#kept?.set(absmax, at / blocksize);
+    const rooms = { packed: host.take(capacity / 2), absmax: host.take(4 * (capacity / blocksize)) };
+    const reads = handled(Promise.all([
+      device.read(viewTensor(this.#scratch.absmax, [blocks]), new Float32Array(rooms.absmax, 0, blocks)),
+      device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]), new Uint8Array(rooms.packed, 0, Math.ceil(n / 2))),
+    ]));
+    return async () => {
+      const [absmax, packed] = (await reads) as [Float32Array, Uint8Array];
+      if (firstNonFinite(absmax, "float32") >= 0) await this.#nonFinite(absmax, values, at, n);
+      await writer.write(name, at / 2, packed);
+      if (doubleQuant) this.#keep(absmax, at / blocksize);
+      else await writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
+      for (const room of Object.values(rooms)) host.give(room);
+    };
+  }
+
+  #keep(absmax: Float32Array, block: number): void {
+    this.#kept?.set(absmax, block);
     for (const value of absmax) {
       if (!Number.isFinite(value)) continue;
       this.#sum += value;
@@ -80,9 +99,9 @@ export class QuantizedTarget implements TensorTarget {
       this.#damaged.add(Math.floor((at / blocksize + block) / NESTED_BLOCKSIZE));
       if (this.#options.nan === "keep") continue;
       const begin = block * blocksize;
-      const data = (await this.#options.device.read(viewTensor(values, [Math.min(blocksize, n - begin)], begin))) as Float32Array;
-      const index = firstNonFinite(data, "float32");
-      throw nonFiniteError(this.#options.where, name, at + begin + index, data[index]);
+      const data = (await this.#options.device.read(viewTensor(values, [Math.min(blocksize, n - begin)], begin))) as Float32Array | Uint16Array;
+      const index = firstNonFinite(data, values.dtype === "f16" ? "float16" : "bfloat16");
+      throw nonFiniteError(this.#options.where, name, at + begin + index, data instanceof Float32Array ? data[index] : "NaN or infinity");
     }
   }
 
@@ -96,13 +115,22 @@ export class QuantizedTarget implements TensorTarget {
   }
 
   /** Quantizes the constants that lie in the scratch: those of `blocks` blocks from `block` on. */
-  async #nest(block: number, blocks: number, offset: number): Promise<void> {
-    const { device, writer } = this.#options;
+  #nest(block: number, blocks: number, offset: number): Store {
+    const { device, host, writer, capacity } = this.#options;
     const { absmax, q, nested } = this.#scratch;
+    const groups = Math.ceil(blocks / NESTED_BLOCKSIZE);
     this.#quantizer.nest(absmax, q, nested, blocks, offset);
-    await writer.write(`${this.#plan.name}.absmax`, block, (await device.read(viewTensor(q, [blocks]))) as Uint8Array);
-    const constants = (await device.read(viewTensor(nested, [Math.ceil(blocks / NESTED_BLOCKSIZE)]))) as Float32Array;
-    this.#nestedAbsmax.set(constants, block / NESTED_BLOCKSIZE);
+    const room = host.take(capacity / this.#plan.blocksize);
+    const reads = handled(Promise.all([
+      device.read(viewTensor(q, [blocks]), new Uint8Array(room, 0, blocks)),
+      device.read(viewTensor(nested, [groups]), this.#nestedAbsmax.subarray(block / NESTED_BLOCKSIZE, block / NESTED_BLOCKSIZE + groups)),
+    ]));
+    return async () => {
+      const [bytes, constants] = (await reads) as [Uint8Array, Float32Array];
+      this.#nestedAbsmax.set(constants, block / NESTED_BLOCKSIZE);
+      await writer.write(`${this.#plan.name}.absmax`, block, bytes);
+      host.give(room);
+    };
   }
 
   async finish(): Promise<void> {
@@ -116,7 +144,7 @@ export class QuantizedTarget implements TensorTarget {
       for (let block = 0; block < this.#kept.length; block += size) {
         const part = this.#kept.subarray(block, block + size);
         device.write(this.#scratch.absmax, part);
-        await this.#nest(block, part.length, this.#offset!);
+        await this.#nest(block, part.length, this.#offset!)();
       }
     }
     for (const damaged of this.#damaged) this.#nestedAbsmax[damaged] = NaN;

@@ -3,6 +3,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import type { DensePlan, FloatName, ModelWriter } from "../format/model-writer.ts";
 import { bf16ToF32, copy, f16ToF32, f32ToBf16, f32ToF16 } from "../ops/index.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
+import { handled, type HostMemory } from "./host-memory.ts";
 
 /** What to do with a NaN or an infinity among the weights. */
 export type NanPolicy = "refuse" | "keep";
@@ -10,6 +11,7 @@ export type NanPolicy = "refuse" | "keep";
 export interface TargetOptions {
   readonly device: Device;
   readonly writer: ModelWriter;
+  readonly host: HostMemory;
   /** For messages: the model. */
   readonly where: string;
   readonly nan: NanPolicy;
@@ -17,9 +19,13 @@ export interface TargetOptions {
   readonly capacity: number;
 }
 
+/** Waits for what is queued, checks it and writes it. Called once, after that of the put before. */
+export type Store = () => Promise<void>;
+
 /** Takes the values of one tensor, f32 on the device, in order, and writes them as its plan says. */
 export interface TensorTarget {
-  put(values: Tensor, at: number, n: number): Promise<void>;
+  /** Queues all there is to compute, so that the next values may be put before these are stored. `values` stay until then. */
+  put(values: Tensor, at: number, n: number): Store;
   /** How often all values must be put; between two rounds comes `nextRound`. */
   readonly rounds: 1 | 2;
   nextRound(): void;
@@ -68,17 +74,32 @@ export class DenseTarget implements TensorTarget {
     if (plan.dtype !== "float32") this.#bits = options.device.allocate(plan.dtype === "float16" ? "f16" : "bf16", [options.capacity], plan.name);
   }
 
-  async put(values: Tensor, at: number, n: number): Promise<void> {
-    const { device } = this.#options;
+  put(values: Tensor, at: number, n: number): Store {
+    const { device, host } = this.#options;
     const x = viewTensor(values, [n]);
     this.#last = x;
-    if (!this.#bits) return this.putHost((await device.read(x)) as Float32Array, at);
+    if (!this.#bits) {
+      const room = host.take(4 * this.#options.capacity);
+      const read = handled(device.read(x, new Float32Array(room, 0, n)));
+      return async () => {
+        await this.putHost((await read) as Float32Array, at);
+        host.give(room);
+      };
+    }
     const y = viewTensor(this.#bits, [n]);
     device.run(this.#plan.dtype === "float16" ? f32ToF16 : f32ToBf16, { x, y }, { n });
-    const bits = (await device.read(y)) as Uint16Array;
+    const room = host.take(2 * this.#options.capacity);
+    const read = handled(device.read(y, new Uint16Array(room, 0, n)));
+    return async () => {
+      await this.#storeBits((await read) as Uint16Array, values, at);
+      host.give(room);
+    };
+  }
+
+  async #storeBits(bits: Uint16Array, values: Tensor, at: number): Promise<void> {
     const bad = firstNonFinite(bits, this.#plan.dtype);
-    if (bad >= 0) this.#refuseOverflow(((await device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
-    return this.putHost(bits, at);
+    if (bad >= 0) this.#refuseOverflow(((await this.#options.device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
+    await this.putHost(bits, at);
   }
 
   #refuseOverflow(value: number, index: number): void {
