@@ -29,7 +29,7 @@ export class QuantizedTarget implements TensorTarget {
   readonly #plan: QuantizedPlan;
   readonly #quantizer: Quantizer;
   readonly #scratch: Scratch;
-  readonly #kept: Float32Array | undefined;
+  readonly #kept: Float32Array<ArrayBuffer> | undefined;
   readonly #nestedAbsmax: Float32Array; // f32[ceil(blocks / 256)]
   /** Nested blocks with a NaN or an infinity, which would spoil the offset of the whole tensor. */
   readonly #damaged = new Set<number>();
@@ -46,7 +46,7 @@ export class QuantizedTarget implements TensorTarget {
     this.#quantizer = quantizer;
     this.#scratch = allocateScratch(options, plan, quantizer.code);
     this.#offset = doubleQuant ? offset : undefined;
-    this.#kept = doubleQuant && offset === undefined && blocks <= keptBlocks ? new Float32Array(blocks) : undefined;
+    this.#kept = doubleQuant && offset === undefined && blocks <= keptBlocks ? new Float32Array(options.host.take(4 * blocks)) : undefined;
     this.rounds = doubleQuant && offset === undefined && !this.#kept ? 2 : 1;
     this.#nestedAbsmax = new Float32Array(doubleQuant ? Math.ceil(blocks / NESTED_BLOCKSIZE) : 0);
   }
@@ -164,6 +164,7 @@ export class QuantizedTarget implements TensorTarget {
 
   dispose(): void {
     for (const tensor of Object.values(this.#scratch)) this.#options.device.free(tensor);
+    if (this.#kept) this.#options.host.give(this.#kept.buffer);
   }
 }
 
