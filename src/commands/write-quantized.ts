@@ -1,7 +1,7 @@
 import type { Device } from "../device.ts";
 import { dynamicTable } from "../format/code-tables.ts";
 import type { QuantizedPlan } from "../format/model-writer.ts";
-import { NESTED_BLOCKSIZE, type QuantState } from "../format/quant-state.ts";
+import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { dequantize4bit } from "../ops/index.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
@@ -134,24 +134,26 @@ export class QuantizedTarget implements TensorTarget {
   }
 
   async finish(): Promise<void> {
-    const { device, writer } = this.#options;
-    const { name, quantType, blocksize, dtype, shape } = this.#plan;
-    await writer.write(`${name}.quant_map`, 0, this.#quantizer.code);
-    if (!this.#plan.doubleQuant) return writer.writeState(name, { quantType, blocksize, dtype, shape });
-    if (this.#kept) {
-      this.#setOffset();
-      const size = elementsOf(this.#scratch.absmax.shape);
-      for (let block = 0; block < this.#kept.length; block += size) {
-        const part = this.#kept.subarray(block, block + size);
-        device.write(this.#scratch.absmax, part);
-        await this.#nest(block, part.length, this.#offset!)();
-      }
-    }
+    const { writer } = this.#options;
+    const { name, quantType, blocksize, dtype, shape, doubleQuant } = this.#plan;
+    if (this.#kept) await this.#nestKept(this.#kept);
     for (const damaged of this.#damaged) this.#nestedAbsmax[damaged] = NaN;
-    await writer.write(`${name}.nested_absmax`, 0, this.#nestedAbsmax);
-    await writer.write(`${name}.nested_quant_map`, 0, dynamicTable());
-    const state: QuantState = { quantType, blocksize, dtype, shape, nested: { blocksize: NESTED_BLOCKSIZE, offset: this.#offset! } };
-    await writer.writeState(name, state);
+    await Promise.all([
+      writer.write(`${name}.quant_map`, 0, this.#quantizer.code),
+      ...(doubleQuant ? [writer.write(`${name}.nested_absmax`, 0, this.#nestedAbsmax), writer.write(`${name}.nested_quant_map`, 0, dynamicTable())] : []),
+    ]);
+    const nested = doubleQuant ? { nested: { blocksize: NESTED_BLOCKSIZE as 256, offset: this.#offset! } } : {};
+    await writer.writeState(name, { quantType, blocksize, dtype, shape, ...nested });
+  }
+
+  async #nestKept(kept: Float32Array): Promise<void> {
+    this.#setOffset();
+    const size = elementsOf(this.#scratch.absmax.shape);
+    for (let block = 0; block < kept.length; block += size) {
+      const part = kept.subarray(block, block + size);
+      this.#options.device.write(this.#scratch.absmax, part);
+      await this.#nest(block, part.length, this.#offset!)();
+    }
   }
 
   stored(y: Tensor, n: number): void {
