@@ -1,6 +1,7 @@
 // The one build: AssemblyScript → Binaryen → esbuild, then tests, benchmarks or types on request.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import esbuild from "esbuild";
@@ -86,21 +87,35 @@ const COMMON = {
   loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 };
 
+/**
+ * Wasm as hexadecimal: twice its bytes as text, but a sixth less than base64 once gzipped, whose characters hide repeated bytes.
+ * Shaders lose comments and indentation, not lines: compilers name those.
+ */
+const SMALL = {
+  name: "small",
+  setup(build) {
+    build.onLoad({ filter: /\.wasm$/ }, ({ path }) => ({ contents: `const hex = "${readFileSync(path).toString("hex")}";
+export default Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));` }));
+    build.onLoad({ filter: /\.wgsl$/ }, ({ path }) => ({ loader: "text", contents: readFileSync(path, "utf8").replace(/[ \t]*\/\/.*$/gm, "").replace(/^[ \t]+/gm, "") }));
+  },
+};
+
 const ENTRIES = ["index", "quant", "train", "text", "node", "cli"];
 
 async function buildJs() {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
   await esbuild.build({
     ...COMMON, entryPoints: ENTRIES.map((n) => `src/${n}.ts`), outdir: "dist", splitting: true, chunkNames: "chunks/[name]-[hash]",
-    external: ["#kernels", "#quant-kernels"], define: { NIBBLELM_VERSION: JSON.stringify(version) },
+    external: ["#kernels", "#quant-kernels"], plugins: [SMALL], define: { NIBBLELM_VERSION: JSON.stringify(version) },
   });
   await buildKernels();
+  await buildPlayground(version);
 }
 
 /** What `#kernels` and `#quant-kernels` of package.json lead to: bytes, or modules where a runtime compiles none. */
 async function buildKernels() {
   const kernels = async (entry, out, plugins = []) => {
-    await esbuild.build({ ...COMMON, entryPoints: [`src/kernels/${entry}.ts`], outfile: `dist/kernels/${out}.js`, plugins });
+    await esbuild.build({ ...COMMON, entryPoints: [`src/kernels/${entry}.ts`], outfile: `dist/kernels/${out}.js`, plugins: [...plugins, SMALL] });
   };
   const asModule = (suffix) => ({
     name: "wasm-module",
@@ -112,6 +127,21 @@ async function buildKernels() {
     await kernels("full", `full-${runtime}`, [asModule(suffix)]);
     await kernels("quant", `quant-${runtime}`, [asModule(suffix)]);
   }
+}
+
+/** The page: static files that any host can serve. What has been bundled decides the name of its cache. */
+async function buildPlayground(version) {
+  const out = "dist/playground";
+  const page = { ...COMMON, outdir: out, platform: "browser", packages: "bundle", minify: true, define: { NIBBLELM_VERSION: JSON.stringify(version) } };
+  rmSync(out, { recursive: true, force: true });
+  await esbuild.build({ ...page, entryPoints: ["main.ts", "worker.ts", "main.css"].map((f) => `src/playground/${f}`), alias: { "#kernels": "./dist/kernels/full.js", "#quant-kernels": "./dist/kernels/quant.js" } });
+  cpSync("src/playground/index.html", `${out}/index.html`);
+  cpSync("src/demo", `${out}/demo`, { recursive: true });
+  const files = readdirSync(out, { recursive: true }).map(String).filter((f) => statSync(join(out, f)).isFile()).sort();
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(readFileSync(join(out, file)));
+  const define = { PLAYGROUND_FILES: JSON.stringify(files), PLAYGROUND_BUILD: JSON.stringify(hash.digest("hex").slice(0, 12)) };
+  await esbuild.build({ ...page, entryPoints: ["src/playground/service-worker.ts"], define });
 }
 
 function run(command, args) {

@@ -9,6 +9,8 @@ export interface DeviceMemory {
   readonly peak: number;
   /** Buffers allocated now. */
   readonly buffers: number;
+  /** The most bytes that may be allocated at once; Infinity when nobody has set a limit. */
+  readonly limit: number;
 }
 
 /**
@@ -22,9 +24,15 @@ export interface Device {
   /** What results depend on besides the inputs: `simd`, `relaxed`, or a shader variant. */
   readonly build: string;
   readonly memory: DeviceMemory;
+  /** Workers, each with scratch memory of its own. */
+  readonly threads?: number;
   /** Contents are undefined. @throws MemoryError */
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor;
+  /** As `allocate`, for memory that is welcome but not needed: undefined when there is none. */
+  tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined>;
   free(tensor: Tensor): void;
+  /** Allocates what `run` of this op would allocate for itself, so that running it allocates nothing. @throws MemoryError */
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void;
   /** Copies `data` (bits for f16/bf16) to the start of the tensor, after all ops queued before. */
   write(tensor: Tensor, data: TypedArray): void;
   /** Checks the call against the contract, then queues it. @throws ShapeError */
@@ -32,6 +40,8 @@ export interface Device {
   /** A copy of what it is after all ops queued before, and before those queued later; perhaps in `into`, of the same length, if that is given. */
   read(tensor: Tensor, into?: TypedArray): Promise<TypedArray>;
   finish(): Promise<void>;
+  /** Seconds that the ops which `work` queues took by the device's own clock; undefined where it has none. */
+  time?(work: () => void): Promise<number | undefined>;
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

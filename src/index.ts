@@ -1,9 +1,12 @@
 /** NibbleLM for any runtime: no file system, no process. `nibblelm/node` adds paths and threads. */
 export { quantizeTensor, type QuantizeTensorOptions } from "./quant/quantize-tensor.ts";
 export { dequantizeTensor, type DequantizeTensorOptions } from "./quant/dequantize-tensor.ts";
+export { quantizeStream, type QuantizeStreamOptions } from "./quant/quantize-stream.ts";
+export { dequantizeStream, type DequantizeStreamOptions } from "./quant/dequantize-stream.ts";
 export { storageBytesOf, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quant/quantized-tensor.ts";
 
 export { quantize, type QuantizeCall, type QuantizeOptions, type QuantizeResult } from "./commands/quantize.ts";
+export { mergeTensor, type MergeTensorCall } from "./commands/merge-tensor.ts";
 export { merge, type MergeCall, type MergeDtype, type MergeOptions, type MergeResult } from "./commands/merge.ts";
 export type { ModelSizes, TensorProgress } from "./commands/convert-model.ts";
 export type { Difference, TensorDifference } from "./commands/difference.ts";
@@ -31,6 +34,9 @@ export type { SamplingOptions } from "./text/sampling.ts";
 export type { ModelConfig } from "./format/checkpoint.ts";
 
 export { memoryFolder, MemorySink } from "./io/memory.ts";
+export { MemoryRun } from "./io/memory-run.ts";
+export { openSource, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
+export type { HttpOptions } from "./io/http.ts";
 export type { ByteSink, ByteSource, SinkFolder, SourceFolder } from "./io/types.ts";
 export type { RunFolder } from "./io/run-folder.ts";
 

@@ -5,13 +5,15 @@ import { fileURLToPath } from "node:url";
 import { evaluate as evaluateAnywhere, type EvaluateOptions } from "./commands/evaluate-model.ts";
 import type { Evaluation } from "./commands/evaluate.ts";
 import { inspect as inspectAnywhere, type InspectCall, type Inspection } from "./commands/inspect.ts";
-import { loadModel as loadModelAnywhere, type LanguageModel, type LoadModelOptions } from "./commands/language-model.ts";
+import { LanguageModel, loadModel as loadModelAnywhere, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
 import { merge as mergeAnywhere, type MergeCall, type MergeResult } from "./commands/merge.ts";
 import { quantize as quantizeAnywhere, type QuantizeCall, type QuantizeResult } from "./commands/quantize.ts";
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
-import { createDevice as createDeviceAnywhere, type DeviceOptions } from "./create-device.ts";
+import { openDevice, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
-import { createSink, openSource } from "./io/node.ts";
+import { nodeGpu, nodeHardwareGpu } from "./io/gpu-node.ts";
+import { createSink, openSource as openPath } from "./io/node.ts";
+import { openSource as openAnywhere, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 import { systemError } from "./io/node-errors.ts";
 import { openRunFolder } from "./io/node-run-folder.ts";
 import type { RunFolder } from "./io/run-folder.ts";
@@ -19,28 +21,25 @@ import type { SinkFolder, SourceFolder } from "./io/types.ts";
 import { planThreads, type ThreadOptions } from "./io/threads-node.ts";
 
 export * from "./index.ts";
-export { createSink, openSource, type SinkOptions } from "./io/node.ts";
+export { createSink, type SinkOptions } from "./io/node.ts";
 export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
 export { nodeWorkers } from "./io/workers-node.ts";
 export type { ThreadOptions } from "./io/threads-node.ts";
 
 export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "workers" | "pace">, ThreadOptions {}
 
-const owners = new WeakMap<Device, GPU>(); // Dawn's devices die with the object they came from
-
-/** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node, from the package `webgpu`. */
-export async function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
-  const common = { ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) };
-  if (options.kind !== "webgpu" || options.gpu || options.gpuAdapter) return createDeviceAnywhere(common);
-  const [{ navigatorGpu }, { dawnGpu }] = await Promise.all([import("./webgpu/adapter.ts"), import("./webgpu/dawn.ts")]);
-  const gpu = navigatorGpu() ?? (await dawnGpu());
-  const device = await createDeviceAnywhere({ ...common, gpu });
-  owners.set(device, gpu);
-  return device;
+/** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node and Bun, from the package `webgpu`. */
+export function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
+  return openDevice({ ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) }, nodeGpu, nodeHardwareGpu);
 }
 
-/** A folder, a `.gguf` file or `demo`, the small model inside the package. */
-export type ModelPath = string | SourceFolder;
+/** Path of a folder or a file, `demo`, the small model inside the package, or what `openSource` takes. */
+export type ModelPath = string | SourceInput;
+
+/** @see openSource of `nibblelm`; a string is a path. */
+export async function openSource(input: ModelPath, options?: OpenSourceOptions): Promise<SourceFolder> {
+  return typeof input === "string" ? openPath(input) : openAnywhere(input, options);
+}
 
 type WithPaths<T extends { readonly model: SourceFolder; readonly device: Device }, Data extends string = never> =
   Omit<T, "model" | "device" | "adapter" | Data> & {
@@ -57,7 +56,7 @@ export interface NodeQuantizeCall extends WithPaths<QuantizeCall, "output"> {
 }
 
 export interface NodeMergeCall extends WithPaths<MergeCall, "output"> {
-  readonly adapter: string | SourceFolder;
+  readonly adapter: ModelPath;
   /** Path of a folder that is not there yet. */
   readonly output: string | SinkFolder;
   /** Replace the output folder if it is there and holds a model. */
@@ -72,12 +71,12 @@ export interface NodeTrainCall extends WithPaths<TrainCall, "data" | "evalData" 
   readonly output: string | RunFolder;
   /** Write into an output folder that holds something already; `resume` implies it. */
   readonly force?: boolean;
-  readonly initAdapter?: string | SourceFolder;
-  readonly resume?: string | SourceFolder;
+  readonly initAdapter?: ModelPath;
+  readonly resume?: ModelPath;
 }
 
 export interface NodeEvaluateOptions extends WithPaths<EvaluateOptions, "data"> {
-  readonly adapter?: string | SourceFolder;
+  readonly adapter?: ModelPath;
   /** Path of a `.txt` or `.jsonl` file. */
   readonly data: string | DataFile;
 }
@@ -95,7 +94,7 @@ export async function quantize({ force = false, ...call }: NodeQuantizeCall): Pr
 
 /** @see merge of `nibblelm` */
 export async function merge({ force = false, ...call }: NodeMergeCall): Promise<MergeResult> {
-  const folders = { model: await openModel(call.model), adapter: await openFolder(call.adapter) };
+  const folders = { model: await openModel(call.model), adapter: await openSource(call.adapter) };
   return withDevice(call.device, async (device) => {
     const output = await openOutput(call.output, force, [call.model, call.adapter]);
     return mergeAnywhere({ ...call, ...folders, output, device } as MergeCall);
@@ -105,7 +104,7 @@ export async function merge({ force = false, ...call }: NodeMergeCall): Promise<
 /** @see train of `nibblelm` */
 export async function train({ force = false, ...call }: NodeTrainCall): Promise<TrainResult> {
   const { data, evalData, output, initAdapter, resume } = call;
-  const folders = { model: await openModel(call.model), initAdapter: initAdapter && (await openFolder(initAdapter)), resume: resume && (await openFolder(resume)) };
+  const folders = { model: await openModel(call.model), initAdapter: initAdapter && (await openSource(initAdapter)), resume: resume && (await openSource(resume)) };
   const files = { data: await openData(data), evalData: evalData && (await openData(evalData)) };
   const runFolder = typeof output === "string" ? await openRunFolder(output, { existing: force || resume !== undefined }) : output;
   return withDevice(call.device, (device) => trainAnywhere({ ...call, ...folders, ...files, output: runFolder, device } as TrainCall));
@@ -114,13 +113,21 @@ export async function train({ force = false, ...call }: NodeTrainCall): Promise<
 /** @see evaluate of `nibblelm` */
 export async function evaluate(options: NodeEvaluateOptions): Promise<Evaluation> {
   const { adapter } = options;
-  const parts = { model: await openModel(options.model), adapter: adapter && (await openFolder(adapter)), data: await openData(options.data) };
+  const parts = { model: await openModel(options.model), adapter: adapter && (await openSource(adapter)), data: await openData(options.data) };
   return withDevice(options.device, (device) => evaluateAnywhere({ ...options, ...parts, device } as EvaluateOptions));
 }
 
-/** @see loadModel of `nibblelm`. A device made here has one thread and needs no disposal. */
-export async function loadModel(options: NodeLoadModelOptions): Promise<LanguageModel> {
-  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) });
+/** A model that takes its adapters from paths too. */
+export class NodeLanguageModel extends LanguageModel {
+  /** @param source path of a folder with PEFT's files, or the folder itself. @throws FormatError when the adapter is for another model. */
+  override async loadAdapter(source: string | SourceFolder): Promise<LoadedAdapter> {
+    return super.loadAdapter(await openSource(source));
+  }
+}
+
+/** @see loadModel of `nibblelm`. A device made here needs no disposal: idle threads do not keep the process alive. */
+export async function loadModel(options: NodeLoadModelOptions): Promise<NodeLanguageModel> {
+  return loadModelAnywhere({ ...options, model: await openModel(options.model), device: options.device ?? (await createDevice()) }, NodeLanguageModel);
 }
 
 export interface NodeInspectCall extends Omit<InspectCall, "source"> {
@@ -148,20 +155,16 @@ async function withDevice<T>(given: Device | undefined, work: (device: Device) =
 const DEMO_FOLDER = new URL("../src/demo/", import.meta.url);
 
 async function openModel(model: ModelPath): Promise<SourceFolder> {
-  if (model !== "demo") return openFolder(model);
-  const folder = await openSource(fileURLToPath(DEMO_FOLDER));
+  if (model !== "demo") return openSource(model);
+  const folder = await openPath(fileURLToPath(DEMO_FOLDER));
   return { name: "demo", list: () => folder.list(), has: (file) => folder.has(file), open: (file) => folder.open(file), readText: (file) => folder.readText(file) };
 }
 
 /** The output may not be, or hold, an input. */
-function openOutput(output: string | SinkFolder, force: boolean, inputs: readonly (string | SourceFolder)[]): Promise<SinkFolder> | SinkFolder {
+function openOutput(output: string | SinkFolder, force: boolean, inputs: readonly ModelPath[]): Promise<SinkFolder> | SinkFolder {
   if (typeof output !== "string") return output;
   const paths = inputs.map((input) => (input === "demo" ? fileURLToPath(DEMO_FOLDER) : input)).filter((input) => typeof input === "string");
   return createSink(output, { force, inputs: paths });
-}
-
-async function openFolder(folder: string | SourceFolder): Promise<SourceFolder> {
-  return typeof folder === "string" ? openSource(folder) : folder;
 }
 
 async function openData(data: string | DataFile): Promise<DataFile> {

@@ -42,6 +42,16 @@ export interface GpuPass<O extends string = string, P extends string = string> {
   readonly workgroups: (params: Params<P>) => number;
 }
 
+export interface GpuSplit<O extends string = string, P extends string = string> {
+  readonly operand: O;
+  /** Rows of that operand, all of one size. */
+  readonly rows: (params: Params<P>) => number;
+  /** The call for its rows [begin, end) alone. */
+  readonly piece: (params: Params<P>, begin: number, end: number) => Params<P>;
+  /** An output f32[m, rows] of which a piece computes columns; without it, pieces write where the whole call would. */
+  readonly columns?: O;
+}
+
 /** How a GPU computes an op: `struct Params` at `@binding(0)`, operand i at `@binding(i + 1)`. */
 export interface GpuKernel<O extends string = string, P extends string = string> {
   /** Text of `gpu/<name>.wgsl`. */
@@ -50,6 +60,8 @@ export interface GpuKernel<O extends string = string, P extends string = string>
   readonly passes: readonly GpuPass<O, P>[];
   /** Bytes of the scratch buffer that the passes of one call share. */
   readonly scratch?: (params: Params<P>) => number;
+  /** How a call is cut whose operand is larger than the device lets one binding be; without it such a call is refused. */
+  readonly split?: GpuSplit<O, P>;
   /** Where a GPU, whose division and square root may be off by ulps, cannot keep the op's own agreement. */
   readonly agreement?: Agreement;
 }

@@ -10,6 +10,9 @@ export { webWorkers } from "./io/workers-web.ts";
 export type { WorkerHandle, WorkerHost } from "./wasm/worker-host.ts";
 
 export { memoryFolder, MemorySink } from "./io/memory.ts";
+export { MemoryRun } from "./io/memory-run.ts";
+export { openSource, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
+export type { HttpOptions } from "./io/http.ts";
 export type { ByteSink, ByteSource, SinkFolder, SourceFolder } from "./io/types.ts";
 export type { RunFolder } from "./io/run-folder.ts";
 export { DeviceError, FormatError, KernelError, MemoryError, NibbleError, ShapeError } from "./errors.ts";

@@ -2,6 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import * as table from "../src/ops/index.ts";
 import { opTests } from "./ops/index.ts";
+import { disagreement } from "./support/agreement.ts";
 import { testDevices } from "./support/devices.ts";
 import { relativeNorm } from "./support/numbers.ts";
 import { runOp, sameBits } from "./support/run-op.ts";
@@ -28,10 +29,8 @@ for (const test of opTests) {
         const expected = reference(structuredClone(item.inputs), item.params);
         for (const [operand, actual] of Object.entries(first)) {
           assert.ok(sameBits(actual, second[operand]), `${operand}: two runs differ`);
-          const want = expected[operand];
-          assert.is(want?.length, actual.length, `${operand}: length of the reference`);
-          if (op.agreement === "bits") expectBits(operand, actual, want);
-          else expectClose(operand, actual, want, op.agreement);
+          const problem = disagreement(actual, expected[operand], op.agreement);
+          if (problem) assert.unreachable(`${operand}${problem}`);
         }
       });
     }
@@ -46,29 +45,5 @@ for (const test of opTests) {
       }
     });
     gradients.run();
-  }
-}
-
-function bitsOf(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0];
-}
-
-/** Unlike uvu's equal, which takes −0 for 0. */
-function expectBits(operand: string, actual: ArrayLike<number>, want: ArrayLike<number>): void {
-  for (let i = 0; i < actual.length; i++) {
-    if (!Object.is(actual[i], want[i]) && bitsOf(actual[i]) !== bitsOf(want[i])) {
-      assert.unreachable(`${operand}[${i}]: expected ${want[i]}, got ${actual[i]}`);
-    }
-  }
-}
-
-function expectClose(operand: string, actual: ArrayLike<number>, want: ArrayLike<number>, bound: { relative: number; absolute: number }): void {
-  // Relative to the largest value: cancellation makes single small elements meaningless.
-  let scale = 0;
-  for (let i = 0; i < want.length; i++) if (Number.isFinite(want[i])) scale = Math.max(scale, Math.abs(want[i]));
-  const allowed = bound.absolute + bound.relative * scale;
-  for (let i = 0; i < actual.length; i++) {
-    if (Object.is(actual[i], Math.fround(want[i]))) continue;
-    if (!(Math.abs(actual[i] - want[i]) <= allowed)) assert.unreachable(`${operand}[${i}]: expected ${want[i]} ± ${allowed}, got ${actual[i]}`);
   }
 }

@@ -7,7 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
 const SCRIPT = `
-import { dequantizeTensor, MemorySink, quantize as quantizeAnywhere, quantizeTensor, ShapeError, type QuantizedTensor, type QuantizeResult } from "nibblelm";
+import { dequantizeTensor, DeviceError, MemorySink, quantize as quantizeAnywhere, quantizeTensor, ShapeError, type QuantizedTensor, type QuantizeResult } from "nibblelm";
 import { createDevice, loadModel, merge, openSource, quantize, train, type MergeResult } from "nibblelm/node";
 import { storageBytesOf, ShapeError as QuantShapeError } from "nibblelm/quant";
 import { loadTokenizer } from "nibblelm/text";
@@ -30,6 +30,7 @@ try {
 }
 
 const device = await createDevice({ kind: "wasm", threads: 2 });
+const hint = await createDevice({ kind: "webgpu" }).then(() => "", (error: unknown) => (error instanceof DeviceError ? String(error.hint) : String(error)));
 const model = await loadModel({ model: "demo", device });
 const pieces = model.generate({ prompt: "Alice was", maxNewTokens: 4, temperature: 0 });
 let text = "";
@@ -53,10 +54,12 @@ try {
 } catch (error) {
   if (!(error instanceof ShapeError)) throw error;
 }
-const again = await loadModel({ model: "merged", device });
+(await loadModel({ model: "merged", device })).dispose();
+const again = await loadModel({ model: "demo-nf4", device });
+const rank: number = (await again.loadAdapter("adapter")).rank;
 again.dispose();
 await device.dispose();
-console.log(JSON.stringify({ entries, worst, refused, text, tokens, device: device.description, quantized: quantized.quantized, merged: merged.merged, replaced, files: [...sink.files.keys()] }));
+console.log(JSON.stringify({ entries, worst, refused, hint, text, tokens, device: device.description, quantized: quantized.quantized, merged: merged.merged, replaced, rank, files: [...sink.files.keys()] }));
 `;
 
 const TSCONFIG = {
@@ -95,15 +98,17 @@ packed("what npm would install type-checks and runs", () => {
     writeFileSync(join(folder, "use.ts"), SCRIPT);
     writeFileSync(join(folder, "text.txt"), "It was the White Rabbit, trotting slowly back again, and looking anxiously about as it went. ".repeat(4));
     run(process.execPath, [bin("typescript", "bin/tsc"), "-p", folder], ".");
-    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { entries: boolean[]; worst: number; refused: boolean; text: string; tokens: number; device: string; quantized: number; merged: number; replaced: boolean; files: string[] };
+    const result = JSON.parse(run(process.execPath, ["use.js"], folder)) as { entries: boolean[]; worst: number; refused: boolean; hint: string; text: string; tokens: number; device: string; quantized: number; merged: number; replaced: boolean; rank: number; files: string[] };
     assert.ok(result.worst > 0 && result.worst < 0.16, `largest error ${result.worst}`);
     assert.ok(result.refused);
+    assert.match(result.hint, /npm install webgpu/, "the optional package is absent here");
     assert.equal(result.entries, [true, true, true, true, true]);
     assert.is(result.tokens, 4);
     assert.ok(result.text.length > 0);
     assert.match(result.device, /2 threads/);
     assert.is(result.quantized, 42);
     assert.is(result.merged, 42);
+    assert.is(result.rank, 16, "a model of nibblelm/node takes its adapter from a path");
     assert.not(result.replaced, "an output never replaces an input");
     assert.ok(result.files.includes("model.safetensors") && result.files.includes("tokenizer.json"));
   } catch (error) {

@@ -1,5 +1,5 @@
 import { kernels } from "#kernels";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -7,10 +7,12 @@ import * as assert from "uvu/assert";
 import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
 import { countTargets } from "../src/data/collate.ts";
 import type { Device } from "../src/device.ts";
+import { KernelError } from "../src/errors.ts";
 import { openRunFolder } from "../src/io/node-run-folder.ts";
 import { openSource } from "../src/io/node.ts";
 import { nodeWorkers } from "../src/io/workers-node.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
+import { refuseZeroLoss } from "../src/optim/computed.ts";
 import { integers, relativeNorm } from "./support/numbers.ts";
 
 const device = await WasmDevice.create({ wasm: kernels });
@@ -127,6 +129,28 @@ training("nothing is left allocated, also after an error", async () => {
   await run({ maxSteps: 1 });
   await rejects(() => run({ learningRate: 1e30, maxSteps: 3 }), /diverged/);
   assert.is(device.memory.buffers, before);
+});
+
+/** A device whose ops stop doing anything, as those of a lost GPU do, from the `from`th call of `op` on. */
+function idleFrom(op: string, from: number): Device {
+  let calls = 0;
+  return new Proxy(device, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== "function") return value;
+      if (name !== "run") return value.bind(target);
+      return (...call: Parameters<Device["run"]>) => { if (call[0].name === op) calls++; if (calls < from) target.run(...call); };
+    },
+  });
+}
+
+training("nothing is saved from a device that did not compute", async () => {
+  assert.throws(() => refuseZeroLoss("train: step 1", 0, 5), (error: unknown) => error instanceof KernelError);
+  refuseZeroLoss("train: step 1", 0, 0);
+  await rejects(() => run({ warmupSteps: 0 }, idleFrom("adamw", 1)), /train: step 1: the device did not compute: expected a B that moves with its gradient/);
+  const path = join(folder, "idle");
+  await rejects(async () => run({ output: await openRunFolder(path), saveSteps: 2, warmupSteps: 0 }, idleFrom("adamw", 3)), /train: step 4: the device did not compute/);
+  assert.equal((await readdir(path)).filter((name) => !name.startsWith(".")), ["checkpoint-2"]);
 });
 
 training("bad options are refused before the model is read", async () => {

@@ -1,14 +1,17 @@
+import { spawnSync } from "node:child_process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createDevice } from "../src/create-device.ts";
+import type { Device } from "../src/device.ts";
 import { DeviceError, KernelError, MemoryError, ShapeError } from "../src/errors.ts";
 import { defineOp, type Op } from "../src/op.ts";
-import * as table from "../src/ops/index.ts";
+import * as ops from "../src/ops/index.ts";
 import { GRID } from "../src/ops/gpu-lib.ts";
 import { viewTensor } from "../src/tensor.ts";
 import { WebGpuDevice } from "../src/webgpu/device.ts";
 import { testGpu, webGpuDevice } from "./support/devices.ts";
 
-const { addScaled, copy, fill } = table;
+const { addScaled, copy, fill } = ops;
 
 // Without an adapter: what a user without a GPU reads.
 const absent = suite("webgpu: nothing to compute on");
@@ -44,9 +47,40 @@ absent("an adapter that gives no device", async () => {
   assert.instance(error, DeviceError);
   assert.match(error.message, /busy gave no device: got in use/);
 });
+
+absent("the command line without a driver exits with 3 and says what to try", () => {
+  const { status, stderr } = spawnSync(process.execPath, ["dist/cli.js", "eval", "--model", "demo", "--data", "demo", "--device", "webgpu"], { encoding: "utf8", env: { ...process.env, VK_DRIVER_FILES: "/nonexistent.json", VK_ICD_FILENAMES: "/nonexistent.json" } });
+  assert.is(status, 3, stderr);
+  assert.match(stderr, /nibblelm: webgpu: no GPU adapter: .*\n {2}hint: install a driver .*wasm/);
+});
+
+const auto = (adapter: unknown): Promise<{ device: Device; choice: string }> => {
+  const gpu = { requestAdapter: async () => adapter } as unknown as GPU;
+  let choice = "";
+  return createDevice({ gpu, onChoice: (text) => { choice = text; } }).then((device) => ({ device, choice }));
+};
+absent("auto computes on the CPU where no adapter is, and says so", async () => {
+  const { device, choice } = await auto(null);
+  assert.is(device.kind, "wasm");
+  assert.match(choice, /^wasm: webgpu: no GPU adapter/);
+  await device.dispose();
+});
+absent("auto does not take a software adapter", async () => {
+  const { device, choice } = await auto({ info: { description: "llvmpipe (LLVM 15)" }, features: new Set(), limits: {} });
+  assert.is(device.kind, "wasm");
+  assert.is(choice, "wasm: the GPU adapter llvmpipe (LLVM 15) computes on the CPU, more slowly");
+  await device.dispose();
+});
+absent("auto goes on without a GPU that gives no device", async () => {
+  const limits = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256 };
+  const { device, choice } = await auto({ info: { description: "Acme" }, features: new Set(), limits, requestDevice: async () => { throw new Error("in use"); } });
+  assert.is(device.kind, "wasm");
+  assert.match(choice, /^wasm: webgpu: Acme gave no device: got in use/);
+  await device.dispose();
+});
 absent.run();
 
-const first = await webGpuDevice({ ops: Object.values(table) as unknown as Op[] }); // compiles every shader
+const first = await webGpuDevice({ ops: Object.values(ops) as unknown as Op[] }); // compiles every shader
 if (first) {
   await onDevice(first, "limits of the adapter");
   await onDevice((await webGpuDevice({ defaultLimits: true }))!, "default limits");
@@ -161,12 +195,58 @@ async function onDevice(device: WebGpuDevice, limits: string): Promise<void> {
     device.free(t);
   });
 
+  here("a table and a head that no shader can see whole are taken in pieces", async () => {
+    const limit = device.adapter.limits["maxStorageBufferBindingSize"];
+    if (limit > 2 ** 28) return; // the buffer would be too large for a test
+    const k = 512;
+    const rows = Math.ceil(limit / (4 * k)) + 100;
+    const table = device.allocate("f32", [rows, k], "table");
+    const value = (row: number, i: number): number => ((row * 7 + i) % 13) - 6;
+    const data = new Float32Array(rows * k);
+    for (let row = 0; row < rows; row++) for (let i = 0; i < k; i++) data[row * k + i] = value(row, i);
+    device.write(table, data);
+
+    const ids = Int32Array.of(0, rows - 1, rows - 101, rows - 100, 5, rows - 165, 70000 % rows);
+    const picked = { ids: device.allocate("i32", [ids.length], "ids"), y: device.allocate("f32", [ids.length, k], "y") };
+    device.write(picked.ids, ids);
+    device.run(ops.embedding, { ...picked, table }, { rows: ids.length, vocab: rows, n: k, first: 0 });
+    assert.equal(await device.read(picked.y), Float32Array.from({ length: ids.length * k }, (_, j) => value(ids[Math.floor(j / k)], j % k)));
+
+    const m = 3;
+    const x = device.allocate("f32", [m, k], "x");
+    const y = device.allocate("f32", [m, rows], "logits");
+    const ones = Float32Array.from({ length: m * k }, (_, j) => (j % 5) - 2 + Math.floor(j / k));
+    device.write(x, ones);
+    device.write(y, new Float32Array(m * rows).fill(100));
+    const { created } = device.memory;
+    for (const accumulate of [1, 0, 1]) device.run(ops.matmulNt, { x, w: table, y }, { m, n: rows, k, accumulate });
+    const got = (await device.read(y)) as Float32Array;
+    for (let row = 0; row < m; row++) {
+      for (const column of [0, 1, rows - 101, rows - 100, rows - 165, rows - 164, rows - 1]) {
+        let dot = 0; // whole numbers: exact in any order
+        for (let i = 0; i < k; i++) dot += ones[row * k + i] * value(column, i);
+        assert.is(got[row * rows + column], 2 * dot, `row ${row}, column ${column}`);
+      }
+    }
+    assert.ok(device.memory.created <= created + 4, "pieces share their spare memory");
+    for (const t of [table, x, y, ...Object.values(picked)]) device.free(t);
+  });
+
+  here("the GPU's own clock", async () => {
+    const x = device.allocate("f32", [2 ** 20], "x");
+    const seconds = await device.time(() => { for (let i = 0; i < 300; i++) device.run(fill, { y: x }, { n: 2 ** 20, value: i }); });
+    if (device.adapter.features.includes("timestamp-query")) assert.ok(seconds! > 0 && seconds! < 60, `${seconds} s`);
+    else assert.is(seconds, undefined);
+    assert.is(((await device.read(x)) as Float32Array)[7], 299);
+    device.free(x);
+  });
+
   here("a tensor that no shader can see whole", () => {
     const limit = limits === "default limits" ? 128 * 2 ** 20 : device.adapter.limits["maxStorageBufferBindingSize"];
     if (limit > 2 ** 28) return; // the buffer would be too large for a test
     const n = limit / 4 + 1;
     const y = device.allocate("f32", [n], "huge");
-    assert.throws(() => device.run(fill, { y }, { n, value: 0 }), (error: unknown) => error instanceof MemoryError && /huge is too large for one binding: expected at most/.test(error.message));
+    assert.throws(() => device.run(fill, { y }, { n, value: 0 }), (error: unknown) => error instanceof MemoryError && /huge is too large for one binding: expected at most .* maxStorageBufferBindingSize/.test(error.message));
     device.free(y);
   });
 
@@ -195,6 +275,22 @@ async function failing(): Promise<void> {
     const device = await WebGpuDevice.create({ gpuAdapter: adapter });
     return { device, inner: inner! };
   }
+
+  here("auto takes a GPU that is hardware", async () => {
+    const adapter = (await gpu.requestAdapter())!;
+    const hardware = new Proxy(adapter, {
+      get: (target, name) => {
+        if (name === "info") return { description: "Acme 9000" };
+        const value = Reflect.get(target, name, target) as unknown;
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    let choice = "";
+    const device = await createDevice({ gpu, gpuAdapter: hardware, onChoice: (text) => { choice = text; } });
+    assert.is(choice, "webgpu: Acme 9000");
+    assert.match(device.description, /^webgpu \(Acme 9000/);
+    await device.dispose();
+  });
 
   here("a shader that does not compile names file and line", async () => {
     const error = await refusal({ gpu, ops: [broken(`${header}fn main() { y[0] = 1u; }`)] });

@@ -1,10 +1,11 @@
 import { madd } from "./simd";
 
 /*
- * c[rows, 8] (+)= a[rows, k] · b[k, 8], for 6, 4, 2 and 1 rows. Every element accumulates over k one by one,
+ * c[rows, 8] (+)= a[rows, k] · b[k, 8], for 6, 5, 4, 2 and 1 rows. Every element accumulates over k one by one,
  * whatever the number of rows, so a row's bits do not depend on the rows computed beside it.
- * 12 accumulators, 2 values of b and a splat fill the 15 registers of x86; unrolling over k only adds moves
- * (measured: see bench/RESULTS.md).
+ * Six rows' 12 sums, 2 values of b and a splat fill the 15 registers of x86. Without fused multiply-add a product
+ * needs a sixteenth, and a sum that lives in memory costs half the speed: five rows then. Unrolling over k makes
+ * engines interleave the steps and spill (measured: see bench/RESULTS.md).
  */
 
 // @ts-ignore: decorator
@@ -48,6 +49,33 @@ export function rows6(a: usize, aRow: usize, aStep: usize, b: usize, bStep: usiz
   }
   store2(c, s0, t0); store2(c1, s1, t1); store2(c2, s2, t2);
   store2(c3, s3, t3); store2(c4, s4, t4); store2(c5, s5, t5);
+}
+
+export function rows5(a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
+  const c1 = c + cRow, c2 = c1 + cRow, c3 = c2 + cRow, c4 = c3 + cRow;
+  let s0 = first(c, 0, fresh), t0 = first(c, 16, fresh);
+  let s1 = first(c1, 0, fresh), t1 = first(c1, 16, fresh);
+  let s2 = first(c2, 0, fresh), t2 = first(c2, 16, fresh);
+  let s3 = first(c3, 0, fresh), t3 = first(c3, 16, fresh);
+  let s4 = first(c4, 0, fresh), t4 = first(c4, 16, fresh);
+  let a1 = a + aRow, a2 = a1 + aRow, a3 = a2 + aRow, a4 = a3 + aRow;
+  for (let i = 0; i < k; i++) {
+    const low = v128.load(b), high = v128.load(b, 16);
+    let x = v128.load32_splat(a);
+    s0 = madd(x, low, s0); t0 = madd(x, high, t0);
+    x = v128.load32_splat(a1);
+    s1 = madd(x, low, s1); t1 = madd(x, high, t1);
+    x = v128.load32_splat(a2);
+    s2 = madd(x, low, s2); t2 = madd(x, high, t2);
+    x = v128.load32_splat(a3);
+    s3 = madd(x, low, s3); t3 = madd(x, high, t3);
+    x = v128.load32_splat(a4);
+    s4 = madd(x, low, s4); t4 = madd(x, high, t4);
+    b += bStep;
+    a += aStep; a1 += aStep; a2 += aStep; a3 += aStep; a4 += aStep;
+  }
+  store2(c, s0, t0); store2(c1, s1, t1); store2(c2, s2, t2);
+  store2(c3, s3, t3); store2(c4, s4, t4);
 }
 
 export function rows4(a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {

@@ -1,7 +1,8 @@
 import { decodeColumns, decodeTransposed } from "./panel-4bit";
 import { Weights4 } from "./decode-4bit";
 import { row1 } from "./gemm-rows";
-import { multiplyRows, packPanels, packRows, packTransposed, PANEL_COLUMNS, ROW_GROUP } from "./panel";
+import { gemv4bit, gemvF32 } from "./gemv";
+import { multiplyRows, nextRows, packPanels, packRows, packTransposed, PANEL_COLUMNS, ROW_GROUP } from "./panel";
 
 /** How the right operand is stored. */
 export const TRANSPOSED = 0; // f32[n, k]
@@ -10,7 +11,7 @@ export const TRANSPOSED_4BIT = 2; // Weights4 of [n, k]
 export const PLAIN_4BIT = 3; // Weights4 of [k, n]
 
 // A tile of y; the contracts in src/ops/gemm-tiles.ts have the same numbers.
-const TILE_ROWS = 192;
+const TILE_ROWS = 180; // whole groups of 6 and of 5
 const TILE_COLUMNS = 64;
 const BLOCK_K = 256; // k of the panels packed at once: 64 KiB, in the second-level cache beside the rows of a
 const EDGE_BYTES: usize = 192; // 6 × 8 floats
@@ -52,6 +53,12 @@ export function gemm(
     const columns = min(width, n - column);
     const to = y + <usize>row * yRow + (<usize>column << 2);
     if (k == 0 && !accumulate) clear(to, yRow, rows, columns);
+    if (m == 1 && (kind == TRANSPOSED || kind == TRANSPOSED_4BIT)) {
+      const panels = scratch + EDGE_BYTES;
+      if (kind == TRANSPOSED) gemvF32(x, right + <usize>column * (<usize>k << 2), columns, k, to, !accumulate, scratch, panels);
+      else gemv4bit(x, changetype<Weights4>(right), column, columns, k, to, !accumulate, scratch, panels);
+      continue;
+    }
     for (let k0 = 0; k0 < k; k0 += BLOCK_K) {
       const depth = min(BLOCK_K, k - k0);
       const left = x + <usize>row * xRow + <usize>k0 * xStep;
@@ -78,11 +85,11 @@ function fillPanels(kind: i32, right: usize, column: i32, columns: i32, n: i32, 
   }
 }
 
-/** All panels for six rows before the next six: y and x are touched once, panels come from the second-level cache. */
+/** All panels for one group of rows before the next: y and x are touched once, panels come from the second-level cache. */
 function multiplyTile(x: usize, xRow: usize, xStep: usize, to: usize, yRow: usize, rows: i32, columns: i32, depth: i32, fresh: bool, scratch: usize): void {
   let left = rows;
   while (left > 0) {
-    const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    const group = nextRows(left);
     let panel = scratch + EDGE_BYTES;
     let j = 0;
     if (group == 1) {
@@ -101,7 +108,7 @@ function multiplyTile(x: usize, xRow: usize, xStep: usize, to: usize, yRow: usiz
   }
 }
 
-/** The same where the k of a row of x lie `xStep` apart: six rows at a time are brought together first. */
+/** The same where the k of a row of x lie `xStep` apart: a group's rows are brought together first. */
 function multiplyPacked(x: usize, xStep: usize, to: usize, yRow: usize, rows: i32, columns: i32, depth: i32, fresh: bool, scratch: usize): void {
   const packed = scratch + EDGE_BYTES + PANELS_BYTES;
   const groupBytes = <usize>depth * ROW_GROUP * 4 + 64; // as PANEL_BYTES

@@ -1,6 +1,6 @@
 // Panels (see panel.ts) straight from 4-bit weights: never more of a matrix than one tile needs.
-import { interleaveHigh16, interleaveHigh8, interleaveLow16, interleaveLow8 } from "./bytes";
-import { blockScale, decode4bit, expand16, roundTo, Weights4 } from "./decode-4bit";
+import { interleaveHigh8, interleaveLow8 } from "./bytes";
+import { blockScale, decode4bit, evenCodes, expand16, oddCodes, roundTo, Weights4 } from "./decode-4bit";
 import { packTransposed, PANEL_COLUMNS } from "./panel";
 
 /** A run of 32 elements that starts at a multiple of 32 is 16 whole bytes of one block. */
@@ -9,7 +9,18 @@ const RUN = 32;
 /** panel ← rows [row, row + columns) of W[., k], transposed, k from k0 on. `spare`: 8 · depth floats. */
 export function decodeTransposed(w: Weights4, k: i32, row: i32, columns: i32, k0: i32, depth: i32, panel: usize, spare: usize): void {
   if (columns == PANEL_COLUMNS && ((k | k0 | depth) & (RUN - 1)) == 0) {
-    for (let i = 0; i < depth; i += RUN) decodeRuns(w, row * k + k0 + i, k, panel + (<usize>i << 5));
+    // Where rows are whole blocks, all of them begin a block together.
+    const whole = (1 << w.shift) - 1;
+    const period = k & whole ? RUN - 1 : whole;
+    const first = row * k + k0;
+    let low = f32x4.splat(0), high = low;
+    for (let i = 0; i < depth; i += RUN) {
+      if (i == 0 || ((k0 + i) & period) == 0) {
+        low = scalesOf(w, first + i, k);
+        high = scalesOf(w, first + i + 4 * k, k);
+      }
+      decodeRuns(w, first + i, k, low, high, panel + (<usize>i << 5));
+    }
     roundTo(w, panel, depth << 3);
     return;
   }
@@ -21,7 +32,7 @@ export function decodeTransposed(w: Weights4, k: i32, row: i32, columns: i32, k0
 /** 32 rows of a panel from 8 runs, `k` elements apart: bytes are transposed while they still hold two weights each. */
 // @ts-ignore: decorator
 @inline
-function decodeRuns(w: Weights4, at: i32, k: i32, to: usize): void {
+function decodeRuns(w: Weights4, at: i32, k: i32, low: v128, high: v128, to: usize): void {
   const from = w.packed + <usize>(at >> 1);
   const step = <usize>(k >> 1);
   const step4 = from + step * 4;
@@ -33,7 +44,6 @@ function decodeRuns(w: Weights4, at: i32, k: i32, to: usize): void {
   const bf = interleaveLow8(b, f), BF = interleaveHigh8(b, f);
   const cg = interleaveLow8(c, g), CG = interleaveHigh8(c, g);
   const dh = interleaveLow8(d, h), DH = interleaveHigh8(d, h);
-  const low = scalesOf(w, at, k), high = scalesOf(w, at + 4 * k, k);
   decodeQuarter(interleaveLow8(ae, cg), interleaveLow8(bf, dh), w.planes, low, high, to);
   decodeQuarter(interleaveHigh8(ae, cg), interleaveHigh8(bf, dh), w.planes, low, high, to + 256);
   decodeQuarter(interleaveLow8(AE, CG), interleaveLow8(BF, DH), w.planes, low, high, to + 512);
@@ -52,8 +62,7 @@ function decodeQuarter(even: v128, odd: v128, planes: usize, low: v128, high: v1
 // @ts-ignore: decorator
 @inline
 function decodePair(bytes: v128, planes: usize, low: v128, high: v128, to: usize): void {
-  const even = i8x16.shr_u(bytes, 4);
-  const odd = v128.and(bytes, i8x16.splat(15));
+  const even = evenCodes(bytes, planes), odd = oddCodes(bytes, planes);
   expand16(to, to + 64, even, planes, low, high);
   expand16(to + 32, to + 96, odd, planes, low, high);
 }
@@ -95,8 +104,7 @@ export function decodeColumns(w: Weights4, n: i32, k0: i32, depth: i32, column: 
 @inline
 function decodeRun(w: Weights4, at: i32, to: usize, panelBytes: usize): void {
   const bytes = v128.load(w.packed + <usize>(at >> 1));
-  const even = i8x16.shr_u(bytes, 4);
-  const odd = v128.and(bytes, i8x16.splat(15));
+  const even = evenCodes(bytes, w.planes), odd = oddCodes(bytes, w.planes);
   const scale = f32x4.splat(blockScale(w, at >> w.shift));
   const half = to + 2 * panelBytes;
   expand16(to, to + panelBytes, interleaveLow8(even, odd), w.planes, scale, scale);

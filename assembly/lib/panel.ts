@@ -1,5 +1,5 @@
 import { transpose4 } from "./simd";
-import { rows1, rows2, rows4, rows6 } from "./gemm-rows";
+import { rows1, rows2, rows4, rows5, rows6 } from "./gemm-rows";
 
 /** A panel is 8 columns of the right operand as f32[k][8]; zeros beyond the last one, where denormals would be slow. */
 export const PANEL_COLUMNS = 8;
@@ -64,18 +64,27 @@ export function packPanels(from: usize, row: usize, columns: i32, k: i32, panels
   }
 }
 
-/** Rows of the left operand that the widest kernel takes at once. */
-export const ROW_GROUP = 6;
+/** Rows of the left operand that the widest kernel takes at once; gemm-rows.ts says why. */
+export const ROW_GROUP: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
 
-/** packed ← f32[groups][k][6] of `rows` rows whose k lie `step` bytes apart, side by side in each; `groupBytes` apart. */
+/** Rows to take next of `left`: fours near the end where a pair or a single row, with few sums in flight, would remain. */
+// @ts-ignore: decorator
+@inline
+export function nextRows(left: i32): i32 {
+  if (left <= 16 && left % 4 == 0 && left % ROW_GROUP != 0) return 4;
+  return left >= ROW_GROUP ? ROW_GROUP : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+/** packed ← f32[groups][k][ROW_GROUP] of `rows` rows whose k lie `step` bytes apart, side by side in each; `groupBytes` apart. */
 export function packRows(from: usize, step: usize, rows: i32, k: i32, packed: usize, groupBytes: usize): void {
+  const SECOND: usize = ROW_GROUP * 4 - 16; // two vectors that overlap
   const whole = rows / ROW_GROUP;
   const rest = rows % ROW_GROUP;
   for (let i = 0; i < k; i++) {
     let a = from, to = packed;
     for (let g = 0; g < whole; g++) {
       v128.store(to, v128.load(a));
-      v128.store(to, v128.load(a, 8), 8);
+      v128.store(to + SECOND, v128.load(a + SECOND));
       a += ROW_GROUP * 4;
       to += groupBytes;
     }
@@ -95,7 +104,7 @@ export function multiplyPanel(
 ): void {
   let left = rows;
   while (left > 0) {
-    const group = left >= 6 ? 6 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    const group = nextRows(left);
     multiplyRows(group, a, aRow, aStep, panel, panelStep, c, cRow, columns, k, fresh, edge);
     left -= group;
     a += <usize>group * aRow;
@@ -103,7 +112,7 @@ export function multiplyPanel(
   }
 }
 
-/** The same for a group of 6, 4, 2 or 1 rows. */
+/** The same for a group that `nextRows` gave. */
 // @ts-ignore: decorator
 @inline
 export function multiplyRows(
@@ -119,7 +128,7 @@ export function multiplyRows(
 // @ts-ignore: decorator
 @inline
 function rows(group: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, k: i32, fresh: bool): void {
-  if (group == 6) rows6(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
+  if (group == ROW_GROUP) ASC_FEATURE_RELAXED_SIMD ? rows6(a, aRow, aStep, b, bStep, c, cRow, k, fresh) : rows5(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 4) rows4(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else if (group == 2) rows2(a, aRow, aStep, b, bStep, c, cRow, k, fresh);
   else rows1(a, aStep, b, bStep, c, k, fresh);

@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -62,6 +64,9 @@ def compute_as_specified(model):
     the module is in eval mode and its input needs no gradient: everything under no_grad, and the first layer's q, k, v
     of a model that is trained without having been put in train mode.
     """
+    for parameter in model.parameters():
+        if parameter.dtype in (torch.bfloat16, torch.float16):  # what a 4-bit folder keeps in 16 bits stays so whatever dtype asks for
+            parameter.data = parameter.data.float()
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
@@ -92,8 +97,13 @@ def convert_gguf(file, folder):
     transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
+def is_quantized(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        return "quantization_config" in json.load(file)
+
+
 def load_base(folder, kind="nf4dq"):
-    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already quantized."""
+    """kind: f32, nf4 or nf4dq, or 'stored' for a folder that is already what it should be."""
     options = {"dtype": torch.float32, "device_map": {"": "cpu"}}
     if kind in ("nf4", "nf4dq"):
         options["quantization_config"] = transformers.BitsAndBytesConfig(
@@ -131,6 +141,36 @@ def write_logits(model, ids, file, last):
 
 def peak_rss_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def serve(name, prepare, round_ms=20, warm_ms=300):
+    """A peer of run.mjs: serve.mjs says what it answers. prepare makes of a case a function that runs it once."""
+
+    def timed(run, times):
+        cpu, start = time.process_time(), time.perf_counter()
+        for _ in range(times):
+            run()
+        return {"ms": (time.perf_counter() - start) * 1e3 / times, "cpu_ms": (time.process_time() - cpu) * 1e3 / times}
+
+    def answer(request):
+        if request["do"] == "memory":
+            return {"peak_memory_bytes": peak_rss_bytes()}
+        if request["do"] == "round":
+            return timed(*prepared[request["id"]])
+        run = prepare(request["case"])
+        once, end = timed(run, 1)["ms"], time.perf_counter() + warm_ms / 1e3
+        while time.perf_counter() < end and once < warm_ms:
+            once = timed(run, 1)["ms"]
+        prepared[request["id"]] = run, -int(-round_ms // once)
+        return {"name": name}
+
+    prepared = {}
+    for line in sys.stdin:
+        try:
+            result = answer(json.loads(line))
+        except Exception:
+            result = {"error": traceback.format_exc()}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ export function canonicalArguments(spec: CommandSpec, argv: readonly string[]): 
       continue;
     }
     const { name, flag, value } = split(spec, token);
-    const { kind } = optionOf(flag);
+    const { kind } = optionOf(flag, spec.differs);
     if (kind === "switch") {
       if (value !== undefined && value !== "true" && value !== "false") throw new ShapeError(`--${name}`, "takes no value", { got: JSON.stringify(value) });
       const on = (name === flag) === (value !== "false");
@@ -31,7 +31,7 @@ export function canonicalArguments(spec: CommandSpec, argv: readonly string[]): 
     const next = argv[i + 1];
     const follows = value === undefined && next !== undefined && !looksLikeFlag(next);
     if (follows) i++;
-    const given = value ?? (follows ? next : bareValue(flag));
+    const given = value ?? (follows ? next : bareValue(spec, flag));
     flags.push(`--${flag}=${given}`);
   }
   const room = spec.positional ? 1 : 0;
@@ -44,8 +44,8 @@ function looksLikeFlag(text: string): boolean {
   return /^--?[A-Za-z]/.test(text) && !/\s/.test(text);
 }
 
-function bareValue(flag: Flag): string {
-  const { kind } = optionOf(flag);
+function bareValue(spec: CommandSpec, flag: Flag): string {
+  const { kind } = optionOf(flag, spec.differs);
   if (kind === "optional") return "";
   if (kind === "tristate") return "true";
   throw new ShapeError(`--${flag}`, "value missing", { hint: `write --${flag}=VALUE when the value begins with a dash` });
@@ -58,9 +58,9 @@ function split(spec: CommandSpec, token: string): { name: string; flag: Flag; va
   const long = written.startsWith("--");
   const name = long ? written.slice(2).replaceAll("_", "-") : written.slice(1);
   const flag = long ? flagOf(name.startsWith("no-") && !flagOf(name) ? name.slice(3) : name) : spec.flags.find((f) => optionOf(f).alias === name);
-  const known = flag !== undefined && spec.flags.includes(flag) && (!name.startsWith("no-") || optionOf(flag).kind === "switch");
+  const known = flag !== undefined && spec.flags.includes(flag) && (!name.startsWith("no-") || optionOf(flag, spec.differs).kind === "switch");
   if (known) return { name, flag, value };
-  const spellings = spec.flags.map((f) => (optionOf(f).default === true ? `--no-${f}` : `--${f}`));
+  const spellings = spec.flags.map((f) => (optionOf(f, spec.differs).default === true ? `--no-${f}` : `--${f}`));
   const near = nearest(`--${name}`, spellings);
   throw new ShapeError(spec.name, `unknown option ${written}`, { hint: near ? `did you mean ${near}?` : `nibblelm ${spec.name} --help lists the options` });
 }

@@ -14,6 +14,8 @@ export const COMMANDS = {
   generate: { summary: "continue a text, or answer a message", load: () => import("./generate.ts") },
   merge: { summary: "write a model with an adapter in its weights", load: () => import("./merge.ts") },
   inspect: { summary: "what lies in a model, an adapter or a file, and what fewer bits would cost", load: () => import("./inspect.ts") },
+  playground: { summary: "a page where you fine-tune a model in a browser tab", load: () => import("./playground.ts") },
+  bench: { summary: "measure this machine, and how near to its limits the engine comes", load: () => import("./bench.ts") },
   doctor: { summary: "what this machine can do, and whether the kernels work on it", load: () => import("./doctor.ts") },
 } as const satisfies Record<string, Entry>;
 

@@ -1,10 +1,12 @@
 import { kernels } from "#kernels";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
+import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts";
 import { DeviceError } from "../errors.ts";
+import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
 import { planThreads } from "../io/threads-node.ts";
 import { WasmDevice } from "../wasm/device.ts";
-import { pickBuild, type WasmBuild } from "../wasm/kernels.ts";
+import { isWasmBuild, pickBuild, type WasmBuild } from "../wasm/kernels.ts";
 import { plural, shortNumber } from "./format.ts";
 import type { Values } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -16,17 +18,19 @@ export const DEVICE_FLAGS = ["device", "threads", "polite", "cpu-share", "relaxe
  * @throws DeviceError when this machine has none.
  */
 export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, output: Output, build?: string): Promise<Device> {
-  if (values.device === "webgpu") return openGpu();
+  const gpu = await gpuFor(values.device ?? "auto", output, build);
+  if (gpu) return gpu;
   if (values.relaxedSimd !== false) allowRelaxedSimd();
   return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
-let gpu: GPU | undefined; // Dawn's devices die with the object they came from
-
-async function openGpu(): Promise<Device> {
-  const [{ WebGpuDevice }, { dawnGpu }, { navigatorGpu }] = await Promise.all([import("../webgpu/device.ts"), import("../webgpu/dawn.ts"), import("../webgpu/adapter.ts")]);
-  gpu ??= navigatorGpu() ?? (await dawnGpu());
-  return WebGpuDevice.create({ gpu });
+async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined): Promise<Device | undefined> {
+  if (kind === "wasm") return undefined;
+  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu" }, nodeGpu, nodeHardwareGpu);
+  if (build !== undefined) return undefined; // the run was begun on the CPU
+  const { device, choice } = await openHardwareGpu(nodeHardwareGpu);
+  output.note(output.notePaint.dim(`device ${choice}`));
+  return device;
 }
 
 /** Node 20 has relaxed SIMD behind a flag. It is not touched where the engine does not need it. */

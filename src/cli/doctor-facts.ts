@@ -11,6 +11,11 @@ declare const NIBBLELM_VERSION: string;
 /** What Node knows about this machine. Asks for a GPU adapter, makes no GPU device. */
 export async function doctorFacts(): Promise<HostFacts> {
   allowRelaxedSimd();
+  return { ...machineFacts(), webgpu: await gpuFacts() };
+}
+
+/** The same without the GPU. */
+export function machineFacts(): Omit<HostFacts, "webgpu"> {
   const { machine: cores, affinity, quota, usable } = countCores();
   const limit = process.constrainedMemory?.() ?? 0;
   const [load] = loadavg();
@@ -21,7 +26,6 @@ export async function doctorFacts(): Promise<HostFacts> {
     cpu: { model: cpus()[0]?.model.trim() ?? "unknown", cores, affinity, quota, usable, load: process.platform === "win32" ? undefined : load },
     memory: { total: totalmem(), free: freemem(), limit: limit > 0 && limit < totalmem() ? limit : undefined },
     wasm: { relaxedSimd: pickBuild() === "relaxed", threads: typeof SharedArrayBuffer === "function" },
-    webgpu: await gpuFacts(),
   };
 }
 

@@ -1,6 +1,7 @@
 import { doctor, type DoctorReport } from "../commands/doctor.ts";
 import { cliCommand } from "./command.ts";
 import { openDevice } from "./device.ts";
+import { gpuReport, gpuRows, type GpuReport } from "./doctor-gpu.ts";
 import { doctorFacts } from "./doctor-facts.ts";
 import { bytesText, plural, table } from "./format.ts";
 import { snakeCased } from "./json.ts";
@@ -14,13 +15,14 @@ export const command = cliCommand({
   const host = await doctorFacts();
   await using device = await openDevice({}, output);
   const report = await doctor(host, device);
-  for (const line of reportLines(report, output.paint)) output.line(line);
-  output.object(snakeCased(report) as Record<string, unknown>);
-  return report.selfCheck ? 0 : 1;
+  const gpu = await gpuReport();
+  for (const line of reportLines(report, gpu, output.paint)) output.line(line);
+  output.object({ ...(snakeCased(report) as Record<string, unknown>), gpu: snakeCased(gpu) });
+  return report.selfCheck && gpu.device?.selfCheck !== false ? 0 : 1;
 });
 
-function reportLines(report: DoctorReport, paint: Paint): string[] {
-  const { cpu, memory, wasm, webgpu } = report;
+function reportLines(report: DoctorReport, gpu: GpuReport, paint: Paint): string[] {
+  const { cpu, memory, wasm } = report;
   const yes = (value: boolean): string => (value ? "yes" : "no");
   const limits = [
     cpu.affinity < cpu.cores ? `this process may use ${cpu.affinity}` : "",
@@ -34,9 +36,9 @@ function reportLines(report: DoctorReport, paint: Paint): string[] {
     ["threads", `${Math.max(1, cpu.usable - 1)} with --threads auto, which leaves a core free; at most ${cpu.usable} run at once`],
     ["memory", `${bytesText(memory.total)}, ${bytesText(memory.free)} free${memory.limit === undefined ? "" : `; limited to ${bytesText(memory.limit)}`}`],
     ["wasm", `SIMD yes, relaxed SIMD ${yes(wasm.relaxedSimd)}, shared memory for threads ${yes(wasm.threads)}`],
-    ["webgpu", webgpu.adapter ? `${webgpu.adapter}${webgpu.software ? " (software)" : ""}` : (webgpu.problem ?? "no")],
     ["device", report.device],
     ["kernels", report.selfCheck ? paint.good("give the right bits") : paint.bad("give wrong bits: please report this machine")],
+    ...gpuRows(gpu, paint),
   ];
   return [...table(rows), ...report.advice.map((line) => `- ${line}`)];
 }

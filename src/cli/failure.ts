@@ -16,6 +16,8 @@ export function failureText(error: unknown, flagFor: (name: string) => string | 
   if (!(error instanceof NibbleError)) return `nibblelm: ${message}\n  hint: NIBBLELM_DEBUG=1 shows where`;
   const head = `${error.where}: `;
   const said = message.startsWith(head) ? message.slice(head.length) : message;
-  const named = said.replace(/^[a-z]\w*(?=: | differs)/i, (name) => flagFor(name) ?? name);
-  return `nibblelm: ${message.startsWith(head) ? head : ""}${named}`;
+  // Only what is wrong with the call is about options: `size` of a file is no flag.
+  const named = error.code === "ERR_SHAPE" ? said.replace(/^[a-z]\w*(?=: | differs)/i, (name) => flagFor(name) ?? name) : said;
+  const hinted = named.replace(/\b([a-z]\w*): "([\w-]+)"/gi, (text, name: string, value: string) => (flagFor(name) ? `${flagFor(name)} ${value}` : text));
+  return `nibblelm: ${message.startsWith(head) ? head : ""}${hinted}`;
 }

@@ -20,7 +20,8 @@ export const command = cliCommand({
   const stop = values.stop ? [values.stop.replaceAll("\\n", "\n")] : [];
   const pieces = model.generate({ ...input, adapters, maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, stop, signal });
   // On a terminal the answer stands behind its prompt; a pipe gets the answer alone.
-  if (!values.chat && process.stdout.isTTY && process.stderr.isTTY && !output.json) process.stderr.write(output.notePaint.dim(prompt));
+  const echoed = !values.chat && process.stdout.isTTY && process.stderr.isTTY && !output.json;
+  if (echoed) process.stderr.write(output.notePaint.dim(prompt));
   let text = "";
   try {
     for (;;) {
@@ -36,7 +37,7 @@ export const command = cliCommand({
       output.piece(next.value);
     }
   } catch (error) {
-    output.piece("\n");
+    if (text || echoed) output.piece("\n");
     throw error;
   }
 });

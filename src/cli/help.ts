@@ -6,7 +6,7 @@ const LEFT = 38;
 
 /** `--help` of one command. */
 export function commandHelp(spec: CommandSpec, summary: string, paint: Paint, width: number): string {
-  const needed = (spec.required ?? []).map((flag) => ` ${spelling(flag)}`).join("");
+  const needed = (spec.required ?? []).map((flag) => ` ${spelling(spec, flag)}`).join("");
   const argument = spec.positional ? (spec.positional.required === false ? ` [${spec.positional.name}]` : ` ${spec.positional.name}`) : "";
   const lines = [`${paint.bold(`nibblelm ${spec.name}`)}: ${summary}`, "", `Usage: nibblelm ${spec.name}${argument}${needed} [options]`];
   if (spec.positional) lines.push("", ...entry(`  ${spec.positional.name}`, spec.positional.help, width));
@@ -19,15 +19,13 @@ export function commandHelp(spec: CommandSpec, summary: string, paint: Paint, wi
 }
 
 function optionLines(spec: CommandSpec, flag: Flag, width: number): string[] {
-  const { alias, help } = optionOf(flag);
-  const own = spec.differs?.[flag];
-  const shown = own && "default" in own ? own.default : optionOf(flag).default;
+  const { alias, help, default: shown } = optionOf(flag, spec.differs);
   const value = typeof shown === "boolean" || shown === undefined ? "" : ` (default ${shown})`;
-  return entry(`  ${alias ? `-${alias}, ` : "    "}${spelling(flag)}`, `${own?.help ?? help}${value}`, width);
+  return entry(`  ${alias ? `-${alias}, ` : "    "}${spelling(spec, flag)}`, `${help}${value}`, width);
 }
 
-function spelling(flag: Flag): string {
-  const { kind, hint, default: value } = optionOf(flag);
+function spelling(spec: CommandSpec, flag: Flag): string {
+  const { kind, hint, default: value } = optionOf(flag, spec.differs);
   if (kind === "switch") return value === true ? `--no-${flag}` : `--${flag}`;
   return `--${flag} ${hint ?? CHOICES[kind]!.join("|")}`;
 }

@@ -23,7 +23,7 @@ export async function main(argv: readonly string[], packageFolder: URL): Promise
   } catch (error) {
     output.endProgress();
     if (interrupt.signal.aborted && isAbort(error)) {
-      output.note("interrupted before there was anything to save");
+      output.note("interrupted; no file was written");
       return INTERRUPTED;
     }
     const { apiName, OPTIONS } = await import("./options.ts");

@@ -5,6 +5,7 @@ import { cliCommand } from "./command.ts";
 import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, durationText, percentText, plural, shellWord, shortNumber } from "./format.ts";
 import { snakeCased } from "./json.ts";
+import { REPLACE } from "./options.ts";
 import type { Output } from "./output.ts";
 import { peakMemory } from "./session.ts";
 import { inputPaths, openAdapterSource, openModelSource } from "./sources.ts";
@@ -15,7 +16,8 @@ export const command = cliCommand({
   required: ["model", "adapter", "output-dir"],
   differs: {
     "output-dir": { help: "folder for the merged model, which Transformers loads without PEFT" },
-    dtype: { default: "bf16", help: "of the merged model: f32, f16, bf16, or nf4 or fp4 to quantize it again" },
+    dtype: { kind: "mergeDtype", default: "bf16", help: "of the merged model; nf4 and fp4 quantize it again" },
+    force: { help: REPLACE },
     quantize: { default: "none, or as the adapter was trained", help: "for a base that is not in 4 bits: merge into what it is when quantized so" },
     blocksize: { default: "the base's, else 64" },
     nan: { help: "what to do with a base that has NaN or infinity among its weights" },

@@ -1,5 +1,7 @@
-/** The candidate that takes the fewest edits, if that is few enough to be a slip. */
+/** The candidate that takes the fewest edits, if that is few enough to be a slip, or whose initials the word is: `--lr`. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  const initials = candidates.find((candidate) => word.length > 3 && word === initialsOf(candidate));
+  if (initials !== undefined) return initials;
   let best: string | undefined;
   let fewest = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
@@ -7,6 +9,11 @@ export function nearest(word: string, candidates: readonly string[]): string | u
     if (edits < fewest) [best, fewest] = [candidate, edits];
   }
   return best;
+}
+
+/** `--learning-rate` → `--lr` */
+function initialsOf(flag: string): string {
+  return `--${flag.replace(/^--/, "").split("-").map((part) => part[0]).join("")}`;
 }
 
 /** Levenshtein. */

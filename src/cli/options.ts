@@ -17,6 +17,8 @@ interface Kinds {
   /** A text, or nothing after the flag: then empty. */
   optional: string;
   threads: number | "auto";
+  /** `1,2,auto` */
+  threadCounts: (number | "auto")[];
   /** `q_proj,v_proj` */
   names: string[];
   /** `0,1,5` */
@@ -29,7 +31,11 @@ interface Kinds {
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
   /** Hugging Face's long names too: `bfloat16`. */
-  dtype: "f32" | "f16" | "bf16" | "nf4" | "fp4";
+  dtype: "f32" | "f16" | "bf16";
+  mergeDtype: "f32" | "f16" | "bf16" | "nf4" | "fp4";
+  blocksize: number;
+  /** A file, a folder, or a name like `demo`: not empty. */
+  path: string;
   quantType: "nf4" | "fp4";
   embeddings: "keep" | "nf4";
   nan: "refuse" | "keep";
@@ -42,7 +48,8 @@ export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   quantize: ["nf4", "fp4", "none"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
-  dtype: ["f32", "f16", "bf16", "nf4", "fp4"],
+  dtype: ["f32", "f16", "bf16"],
+  mergeDtype: ["f32", "f16", "bf16", "nf4", "fp4"],
   quantType: ["nf4", "fp4"],
   embeddings: ["keep", "nf4"],
   nan: ["refuse", "keep"],
@@ -58,6 +65,9 @@ export interface OptionSpec {
   readonly default?: string | number | boolean;
 }
 
+/** What `--force` does where a result is a whole folder. */
+export const REPLACE = "replace the output folder if it is there and holds a model";
+
 export const GROUPS = ["Model and data", "Adapter", "Training", "Text", "Quantization", "Inspection", "Machine", "Output"] as const;
 type Group = (typeof GROUPS)[number];
 
@@ -65,10 +75,10 @@ const D = TRAIN_DEFAULTS;
 const S = SAMPLING_DEFAULTS;
 
 export const OPTIONS = {
-  model: { kind: "text", group: "Model and data", hint: "MODEL", help: "a model folder, a .gguf file, or demo: the small model inside the package" },
-  data: { kind: "text", group: "Model and data", hint: "FILE", help: "a .txt or .jsonl file, or demo: Alice in Wonderland" },
-  "eval-data": { kind: "text", group: "Model and data", hint: "FILE", help: "measure the loss on this file after training" },
-  adapter: { kind: "text", group: "Model and data", hint: "DIR", help: "a LoRA adapter in PEFT's files" },
+  model: { kind: "path", group: "Model and data", hint: "MODEL", help: "a model folder, a .gguf file, or demo: the small model inside the package" },
+  data: { kind: "path", group: "Model and data", hint: "FILE", help: "a .txt or .jsonl file, or demo: Alice in Wonderland" },
+  "eval-data": { kind: "path", group: "Model and data", hint: "FILE", help: "measure the loss on this file after training" },
+  adapter: { kind: "path", group: "Model and data", hint: "DIR", help: "a LoRA adapter in PEFT's files" },
   "max-length": { kind: "integer", group: "Model and data", hint: "N", default: D.maxLength, help: "tokens of the longest sequence; a .txt is cut into windows of this length" },
   shuffle: { kind: "switch", group: "Model and data", default: true, help: "take the rows in the order of the file" },
   seed: { kind: "integer", group: "Model and data", hint: "N", default: D.seed, help: "the same seed gives the same result, to the bit" },
@@ -82,7 +92,7 @@ export const OPTIONS = {
   "layers-to-transform": { kind: "integers", group: "Adapter", hint: "N,N", help: "adapt only these layers" },
   "rank-pattern": { kind: "pairs", group: "Adapter", hint: "NAME=R", help: "another rank for some modules: up_proj=8,down_proj=4" },
   "alpha-pattern": { kind: "pairs", group: "Adapter", hint: "NAME=X", help: "another alpha for some modules" },
-  "init-adapter": { kind: "text", group: "Adapter", hint: "DIR", help: "start from this adapter, with its r, alpha and targets" },
+  "init-adapter": { kind: "path", group: "Adapter", hint: "DIR", help: "start from this adapter, with its r, alpha and targets" },
   "adapter-scale": { kind: "number", group: "Adapter", hint: "X", default: 1, help: "weaken or strengthen the adapter" },
 
   "learning-rate": { kind: "number", group: "Training", hint: "X", default: D.learningRate, help: "peak learning rate" },
@@ -111,9 +121,9 @@ export const OPTIONS = {
 
   quantize: { kind: "quantize", group: "Quantization", help: "4-bit type for a base that is not in 4 bits yet, made while it is loaded; the file stays as it is" },
   type: { kind: "quantType", group: "Quantization", default: "nf4", help: "4-bit type of the linears" },
-  blocksize: { kind: "integer", group: "Quantization", hint: "N", default: D.blocksize, help: "weights that share one scale: 32, 64, … 4096" },
+  blocksize: { kind: "blocksize", group: "Quantization", hint: "N", default: D.blocksize, help: "weights that share one scale: 32, 64, … 4096" },
   "double-quant": { kind: "switch", group: "Quantization", default: true, help: "keep the scales in 32 bits: 4.5 instead of 4.127 bits a weight" },
-  dtype: { kind: "dtype", group: "Quantization", hint: "DTYPE", help: "f32, f16 or bf16: data type of embeddings, norms and head (default: as stored; from GGUF f32)" },
+  dtype: { kind: "dtype", group: "Quantization", help: "data type of embeddings, norms and head (default: as stored; from GGUF f32)" },
   embeddings: { kind: "embeddings", group: "Quantization", default: "keep", help: "nf4 quantizes the embedding too; Transformers cannot load that" },
   "skip-modules": { kind: "names", group: "Quantization", hint: "NAMES", help: "linears to leave as they are, as llm_int8_skip_modules: gate_proj,model.layers.0" },
   nan: { kind: "nan", group: "Quantization", default: "refuse", help: "what to do with a model that has NaN or infinity among its weights" },
@@ -127,21 +137,31 @@ export const OPTIONS = {
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
-  "output-dir": { kind: "text", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
+  port: { kind: "integer", group: "Machine", hint: "N", default: 4142, help: "port on this computer; 0 takes any that is free" },
+
+  "output-dir": { kind: "path", group: "Output", alias: "o", hint: "DIR", help: "folder for the result" },
   force: { kind: "switch", group: "Output", default: false, help: "use the output folder though it exists" },
+  size: { kind: "names", group: "Machine", hint: "SIZE,SIZE", help: "sizes to measure, spelled as the report spells them: 4096x4096, 512x1536x576" },
+  compare: { kind: "path", group: "Output", hint: "FILE", help: "compare with what an earlier --json FILE kept" },
   json: { kind: "switch", group: "Output", default: false, help: "JSON lines on stdout, all else on stderr" },
 } as const satisfies Record<string, OptionSpec>;
 
 export type Flag = keyof typeof OPTIONS;
 
-export function optionOf(flag: Flag): OptionSpec {
-  return OPTIONS[flag];
+/** Where a command differs from the table. */
+export type Differences<F extends Flag> = Partial<Record<F, Partial<Pick<OptionSpec, "kind" | "default" | "help" | "hint">>>>;
+
+/** The option as the table has it, or as a command that differs does. */
+export function optionOf(flag: Flag, differs?: Differences<Flag>): OptionSpec {
+  return { ...OPTIONS[flag], ...differs?.[flag] };
 }
 
 type Camel<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 
 /** What a command gets: API names, typed; undefined where the flag was not given. */
-export type Values<F extends Flag> = { readonly [K in F as Camel<K>]?: Kinds[(typeof OPTIONS)[K]["kind"]] | undefined };
+export type Values<F extends Flag, D extends Differences<F> = {}> = { readonly [K in F as Camel<K>]?: Kinds[KindOf<K, D>] | undefined };
+
+type KindOf<K extends Flag, D> = D extends Record<K, { readonly kind: infer Own extends Kind }> ? Own : (typeof OPTIONS)[K]["kind"];
 
 /** `lora-alpha` → `loraAlpha` */
 export function apiName(flag: string): string {

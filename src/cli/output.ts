@@ -21,7 +21,8 @@ function paintFor(stream: Stream): Paint {
  * With `--json` stdout carries JSON lines and nothing else.
  */
 export class Output {
-  readonly json: boolean;
+  /** `bench` takes it back when its JSON goes to a file. */
+  json: boolean;
   /** Colours of stdout. */
   readonly paint = paintFor(process.stdout);
   /** Colours of stderr. */

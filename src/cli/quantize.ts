@@ -1,10 +1,10 @@
 import { quantize } from "../commands/quantize.ts";
-import type { FloatDtype } from "../format/model-writer.ts";
 import { createSink } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
 import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
 import { bytesText, durationText, plural, shellWord } from "./format.ts";
 import { peakMemory } from "./session.ts";
+import { REPLACE } from "./options.ts";
 import { inputPaths, openModelSource } from "./sources.ts";
 
 export const command = cliCommand({
@@ -12,7 +12,7 @@ export const command = cliCommand({
   positional: { name: "MODEL", help: "a model folder, a .gguf file, or demo: the small model inside the package", required: true },
   flags: ["type", "blocksize", "double-quant", "dtype", "embeddings", "skip-modules", "nan", ...DEVICE_FLAGS, "output-dir", "force", "json"],
   required: ["output-dir"],
-  differs: { "output-dir": { help: "folder for the model in 4 bits: bitsandbytes' files, which Transformers loads" } },
+  differs: { force: { help: REPLACE }, "output-dir": { help: "folder for the model in 4 bits: bitsandbytes' files, which Transformers loads" } },
   examples: ["nibblelm quantize ./SmolLM2 -o SmolLM2-nf4", "nibblelm quantize smollm2-135m.gguf -o smollm2-nf4 --blocksize 128"],
 }, async (values, session) => {
   const { output, signal, self } = session;
@@ -24,7 +24,7 @@ export const command = cliCommand({
   const bar = output.progress("quantize", "bytes");
   const { type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan } = values;
   const result = await quantize({
-    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype: dtype as FloatDtype | undefined, embeddings, skipModules, nan,
+    model, output: sink, device, signal, type, blocksize, doubleQuant, dtype, embeddings, skipModules, nan,
     onProgress: ({ done, total }) => bar.update(done, total),
   });
   output.endProgress();

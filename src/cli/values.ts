@@ -1,5 +1,6 @@
 import { ShapeError } from "../errors.ts";
-import { CHOICES, optionOf, type Flag, type Kind } from "./options.ts";
+import { BLOCKSIZES } from "../ops/blocksize.ts";
+import { CHOICES, type Flag, type Kind } from "./options.ts";
 
 type Reader = (text: string, fail: (expected: string) => never) => unknown;
 
@@ -12,11 +13,16 @@ const number: Reader = (text, fail) => {
 
 const integer: Reader = (text, fail) => (/^[+-]?\d+$/.test(text.trim()) ? Number(text) : fail("a whole number"));
 
+const count: Reader = (text, fail) => (text === "auto" ? "auto" : /^[1-9]\d*$/.test(text) ? Number(text) : fail("a whole number of at least 1, or auto"));
+
 const READERS: Partial<Record<Kind, Reader>> = {
   number,
   integer,
   tristate: (text) => (text === "auto" ? "auto" : text === "true"),
-  threads: (text, fail) => (text === "auto" ? "auto" : /^[1-9]\d*$/.test(text) ? Number(text) : fail("a whole number of at least 1, or auto")),
+  threads: count,
+  threadCounts: (text, fail) => text.split(",").map((part) => count(part.trim(), fail)),
+  blocksize: (text, fail) => (BLOCKSIZES.includes(Number(text)) ? Number(text) : fail(BLOCKSIZES.join(", "))),
+  path: (text, fail) => text || fail("a path"),
   names: list,
   integers: (text, fail) => list(text).map((part) => (/^\d+$/.test(part) ? Number(part) : fail("whole numbers with commas between, such as 0,1,5"))),
   pairs: (text, fail) => Object.fromEntries(list(text).map((part) => {
@@ -31,9 +37,8 @@ const READERS: Partial<Record<Kind, Reader>> = {
 const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
 
 /** @throws ShapeError naming the flag. */
-export function readValue(command: string, flag: Flag, given: string): unknown {
-  const { kind } = optionOf(flag);
-  const text = kind === "dtype" ? (SHORT[given] ?? given) : given;
+export function readValue(command: string, flag: Flag, kind: Kind, given: string): unknown {
+  const text = kind === "dtype" || kind === "mergeDtype" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };

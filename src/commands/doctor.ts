@@ -30,7 +30,7 @@ export async function doctor(host: HostFacts, device: Device): Promise<DoctorRep
 }
 
 /** The sixteen levels of NF4, quantized, are their own numbers. */
-async function quantizesExactly(device: Device): Promise<boolean> {
+export async function quantizesExactly(device: Device): Promise<boolean> {
   const table = codeTable("nf4");
   const { thresholds, codes } = rankTable(table);
   const n = 64;

@@ -1,5 +1,6 @@
 import { collate, countTargets, type TokenRow } from "../data/collate.ts";
 import type { BatchPass } from "../nn/batch-pass.ts";
+import { refuseZeroLoss } from "../optim/computed.ts";
 
 export interface Evaluation {
   /** Mean negative log-likelihood of the target tokens, in nats. */
@@ -16,12 +17,13 @@ export async function evaluateRows(pass: BatchPass, rows: readonly TokenRow[], b
   for (let at = 0; at < rows.length; at += batchSize) {
     signal?.throwIfAborted();
     const batch = collate(rows.slice(at, at + batchSize));
-    pass.evaluate(batch);
+    await pass.evaluate(batch);
     const [losses] = await pass.losses([batch]);
     for (const value of losses) sum += value;
     onProgress?.(Math.min(at + batchSize, rows.length), rows.length);
   }
   const tokens = countTargets(rows);
   const loss = sum / tokens;
+  refuseZeroLoss("evaluate", loss, tokens);
   return { loss, perplexity: Math.exp(loss), tokens };
 }

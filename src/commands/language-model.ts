@@ -6,6 +6,7 @@ import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
 import { DecodePass } from "../nn/decode-pass.ts";
 import type { Llama } from "../nn/llama.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { AdapterParameters, type Lora } from "../nn/lora.ts";
 import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
@@ -13,6 +14,7 @@ import type { ChatMessage } from "../text/chat.ts";
 import { StopText } from "../text/stop-text.ts";
 import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
+import { fitMemory } from "./fit-memory.ts";
 import { openModel } from "./open-model.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
@@ -26,9 +28,15 @@ export interface LoadModelOptions {
   readonly quantize?: QuantizeOnLoad | undefined;
   readonly blocksize?: number | undefined;
   readonly doubleQuant?: boolean | undefined;
+  /** Limits of paging, which begins by itself when the weights do not fit into the device's memory. */
+  readonly paging?: PagingOptions | undefined;
+  /** Tokens of the longest text to generate or measure, to know whether all fits; default 512. */
+  readonly maxLength?: number | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
+
+const TYPICAL_RANK = 64;
 
 /** An adapter in a model's device memory. It changes nothing until a call names it. */
 export interface LoadedAdapter {
@@ -59,17 +67,24 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A model ready to generate and to be measured. */
-export async function loadModel(options: LoadModelOptions): Promise<LanguageModel> {
+/** A model ready to generate and to be measured. `Model` is what a runtime adds to it. */
+export async function loadModel<M extends LanguageModel = LanguageModel>(options: LoadModelOptions, Model: new (...parts: ConstructorParameters<typeof LanguageModel>) => M = LanguageModel as never): Promise<M> {
   const checkpoint = await openModel(options.model);
   try {
-    const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
+    const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
-    const { onProgress, signal } = options;
-    const llama = await loadLlama(options.device, checkpoint, { quantization, onProgress, signal });
-    return new LanguageModel(options.device, llama, checkpoint, tokenizer);
-  } finally {
+    const { device, maxLength: length = 512, onProgress, signal } = options;
+    const load = { quantization, onProgress, signal };
+    const paging = await fitMemory(device, checkpoint, { ...load, paging: options.paging }, (measured) => {
+      new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
+      new DecodePass(measured, length, TYPICAL_RANK);
+    });
+    const llama = await loadLlama(device, checkpoint, { ...load, paging });
+    if (!llama.pager) await checkpoint.close();
+    return new Model(options.device, llama, checkpoint, tokenizer);
+  } catch (error) {
     await checkpoint.close();
+    throw error;
   }
 }
 
@@ -79,6 +94,7 @@ export class LanguageModel {
   readonly config: Checkpoint["config"];
   readonly name: string;
   readonly #llama: Llama;
+  readonly #checkpoint: Checkpoint;
   #busy = false;
 
   constructor(device: Device, llama: Llama, checkpoint: Checkpoint, tokenizer: Tokenizer) {
@@ -87,6 +103,12 @@ export class LanguageModel {
     this.config = checkpoint.config;
     this.name = checkpoint.name;
     this.#llama = llama;
+    this.#checkpoint = checkpoint;
+  }
+
+  /** What the pager did so far; undefined when all weights are on the device. */
+  get paging(): PagingStats | undefined {
+    return this.#llama.pager?.stats;
   }
 
   /** @throws FormatError when the adapter is for another model. */
@@ -193,7 +215,9 @@ export class LanguageModel {
   }
 
   dispose(): void {
+    const { pager } = this.#llama;
     this.#llama.dispose();
+    if (pager) void pager.close().then(() => this.#checkpoint.close());
   }
 }
 

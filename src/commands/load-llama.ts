@@ -7,22 +7,30 @@ import { DecoderLayer } from "../nn/decoder-layer.ts";
 import { Linear } from "../nn/linear.ts";
 import { linearPath, Llama } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
+import type { PagingOptions } from "../pager/pager.ts";
 import { dequantize4bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
+import { PagedLinears } from "./paged-linears.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
 import { CHUNK, readAsF32 } from "./read-tensor.ts";
 
 export interface LoadOptions {
   /** What linears that are not yet in 4 bits become; without it they stay as they are, in float32. */
   readonly quantization?: LoadQuantization | undefined;
+  /** Keeps the 4-bit linears in pages that share frames; by default everything is on the device. */
+  readonly paging?: PagingOptions | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Reads a model of the checkpoint's family onto the device, a chunk at a time. @throws FormatError for a missing tensor. */
+/**
+ * Reads a model of the checkpoint's family onto the device, a chunk at a time. Layers that are paged are read when they are
+ * used, so the checkpoint must stay open as long as a model with a `pager`. @throws FormatError for a missing tensor
+ */
 export async function loadLlama(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Llama> {
   const { config } = checkpoint;
-  const loader = new Loader(device, checkpoint, options);
+  const pages = options.paging && new PagedLinears(device, checkpoint.name, options.paging);
+  const loader = new Loader(device, checkpoint, options, pages);
   const embedding = await loader.dense("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]);
   const layers: DecoderLayer[] = [];
   for (let i = 0; i < config.numHiddenLayers; i++) layers.push(await loader.layer(i));
@@ -31,18 +39,20 @@ export async function loadLlama(device: Device, checkpoint: Checkpoint, options:
   const head: Weight = { kind: "dense", out: config.vocabSize, in: config.hiddenSize, values };
   loader.finish();
   await device.finish();
-  return new Llama(device, { shape: config, embedding, layers, norm, head }, { theta: config.ropeTheta, scaling: config.ropeScaling });
+  return new Llama(device, { shape: config, embedding, layers, norm, head, pager: pages?.pager() }, { theta: config.ropeTheta, scaling: config.ropeScaling });
 }
 
 class Loader {
   readonly #device: Device;
   readonly #checkpoint: Checkpoint;
   readonly #options: LoadOptions;
+  readonly #pages: PagedLinears | undefined;
   readonly #staging: Tensor; // u16[CHUNK], for f16 and bf16
   #done = 0;
   readonly #total: number;
 
-  constructor(device: Device, checkpoint: Checkpoint, options: LoadOptions) {
+  constructor(device: Device, checkpoint: Checkpoint, options: LoadOptions, pages: PagedLinears | undefined) {
+    this.#pages = pages;
     this.#device = device;
     this.#checkpoint = checkpoint;
     this.#options = options;
@@ -80,9 +90,9 @@ class Loader {
   async #dequantize(source: Bnb4Tensor, target: Tensor): Promise<void> {
     const weight = await this.#bnb4(source);
     if (weight.kind !== "4bit") return;
-    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset, round } = weight;
+    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset } = weight;
     const n = elementsOf(target.shape);
-    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round });
+    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round: 0 });
     for (const tensor of new Set([packed, absmax, code, nestedAbsmax, nestedCode])) this.#device.free(tensor);
   }
 
@@ -102,6 +112,7 @@ class Loader {
       const biased = path.includes("self_attn") ? config.attentionBias : config.mlpBias;
       linears[name] = new Linear(path, weight, biased ? await this.dense(`${path}.bias`, [sizes[name][0]]) : undefined);
     }
+    await this.#pages?.endLayer(`model.layers.${i}`);
     const norm = (which: string): Promise<Tensor> => this.dense(`model.layers.${i}.${which}.weight`, [hidden]);
     return new DecoderLayer(config, linears, await norm("input_layernorm"), await norm("post_attention_layernorm"));
   }
@@ -110,9 +121,11 @@ class Loader {
     const source = this.#find(name, shape);
     const { quantization } = this.#options;
     let weight: Weight;
-    if (source.kind === "bnb4") weight = await this.#bnb4(source);
-    else if (quantization) weight = await quantizeWhileLoading(this.#device, source, this.#staging, quantization, this.#options.signal);
-    else return { kind: "dense", out: shape[0], in: shape[1], values: await this.dense(name, shape) };
+    if (source.kind === "bnb4") weight = this.#pages ? this.#pages.stored(source) : await this.#bnb4(source);
+    else if (quantization) {
+      const made = await quantizeWhileLoading(this.#device, source, this.#staging, quantization, this.#options.signal);
+      weight = this.#pages ? await this.#pages.made(made) : made;
+    } else return { kind: "dense", out: shape[0], in: shape[1], values: await this.dense(name, shape) };
     this.#progress(source);
     return weight;
   }
@@ -140,7 +153,6 @@ class Loader {
       nestedAbsmax: source.nestedAbsmax ? put("f32", "nested_absmax", source.nestedAbsmax) : code,
       nestedCode: source.nestedQuantMap ? put("f32", "nested_quant_map", source.nestedQuantMap) : code,
       blocksize: state.blocksize, nested: state.nested !== undefined, nestedOffset: state.nested?.offset ?? 0,
-      round: state.dtype === "float32" ? 0 : state.dtype === "float16" ? 1 : 2,
     };
   }
 }

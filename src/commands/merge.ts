@@ -103,7 +103,8 @@ async function mergeInto(checkpoint: Checkpoint, adapter: Adapter, call: MergeCa
 function notesOf({ tokenizer, change, rounding }: Omit<MergeResult, "notes">, { dtype = "bf16" }: MergeOptions): string[] {
   return [
     ...(tokenizer ? [] : ["The base has no tokenizer, so the output has none: training and generating need one."]),
-    ...(rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} changes the weights about as much as the adapter did, which may undo a part of the training; bf16 and f32 keep more.`] : []),
+    ...(change.max === 0 ? ["The adapter changes nothing: its B matrices are 0, as before training."] : []),
+    ...(change.max > 0 && rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} changes the weights about as much as the adapter did, which may undo a part of the training; bf16 and f32 keep more.`] : []),
   ];
 }
 
@@ -118,25 +119,23 @@ function itemsOf(checkpoint: Checkpoint, adapter: Adapter, modules: readonly Lor
     const linear = linears.has(source);
     const free = linear && !stored4bit; // its 4 bits, if any, are chosen here
     return {
-      source, plan: planOf(source, { linear, free, gguf: checkpoint.source === "gguf" }, call), quantization: free ? quantization : undefined,
+      source, plan: planOf(source, { linear, adapted: module !== undefined, free, gguf: checkpoint.source === "gguf" }, call), quantization: free ? quantization : undefined,
       edit: module && (() => new LoraDelta(call.device, module, adapter.tensors.get(module.path)!)),
     };
   });
 }
 
-type Kind = { readonly linear: boolean; readonly free: boolean; readonly gguf: boolean };
+type Kind = { readonly linear: boolean; readonly adapted: boolean; readonly free: boolean; readonly gguf: boolean };
 
-function planOf(source: WeightTensor, { linear, free, gguf }: Kind, { dtype = "bf16", quantize = "none", blocksize, doubleQuant }: MergeOptions): TensorPlan {
+function planOf(source: WeightTensor, { linear, adapted, free, gguf }: Kind, { dtype = "bf16", blocksize, doubleQuant }: MergeOptions): TensorPlan {
   const { name, shape } = source;
   if (dtype !== "nf4" && dtype !== "fp4") return { kind: "dense", name, shape, dtype: FLOAT_NAMES[dtype] };
   if (source.kind === "bnb4") {
     const { state } = source;
-    return { kind: "4bit", name, shape, quantType: linear ? dtype : state.quantType, dtype: state.dtype, blocksize: blocksize ?? state.blocksize, doubleQuant: doubleQuant ?? state.nested !== undefined };
+    return { kind: "4bit", name, shape, quantType: linear ? dtype : state.quantType, dtype: adapted ? "float32" : state.dtype, blocksize: blocksize ?? state.blocksize, doubleQuant: doubleQuant ?? state.nested !== undefined };
   }
-  const own = FLOAT_NAMES[gguf ? "f32" : source.dtype];
-  if (!free) return { kind: "dense", name, shape, dtype: own };
-  // What is quantized while it is loaded stands for float32.
-  return { kind: "4bit", name, shape, quantType: dtype, dtype: quantize === "none" ? own : "float32", blocksize: blocksize ?? 64, doubleQuant: doubleQuant ?? true };
+  if (!free) return { kind: "dense", name, shape, dtype: FLOAT_NAMES[gguf ? "f32" : source.dtype] };
+  return { kind: "4bit", name, shape, quantType: dtype, dtype: "float32", blocksize: blocksize ?? 64, doubleQuant: doubleQuant ?? true };
 }
 
 function configFor(checkpoint: Checkpoint, items: readonly TensorItem[], { dtype = "bf16" }: MergeOptions): Record<string, unknown> {

@@ -32,7 +32,7 @@ function describe(type: string, blocksize: number, doubleQuant: boolean): string
   return `${type}, blocksize ${blocksize}${doubleQuant ? ", double quantization" : ""}`;
 }
 
-/** Reads and quantizes a matrix a chunk at a time: its float32 never exists as a whole. Dequantizes to float32, as a bnb model loaded in float32 does. */
+/** Reads and quantizes a matrix a chunk at a time: its float32 never exists as a whole. */
 export async function quantizeWhileLoading(device: Device, source: DenseTensor, staging: Tensor, choice: LoadQuantization, signal?: AbortSignal): Promise<QuantizedWeight> {
   const { name, shape } = source;
   const { blocksize } = choice;
@@ -47,7 +47,7 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
   });
   device.free(values);
   const code = put(device, `${name}.quant_map`, quantizer.code);
-  const plain = { kind: "4bit" as const, out: shape[0], in: shape[1], packed, absmax, code, nestedAbsmax: code, nestedCode: code, blocksize, nested: false, nestedOffset: 0, round: 0 as const };
+  const plain = { kind: "4bit" as const, out: shape[0], in: shape[1], packed, absmax, code, nestedAbsmax: code, nestedCode: code, blocksize, nested: false, nestedOffset: 0 };
   const weight = choice.doubleQuant ? await doubleQuantize(device, quantizer, plain, blocks) : plain;
   quantizer.dispose();
   return weight;

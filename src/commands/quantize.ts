@@ -18,7 +18,7 @@ export interface QuantizeOptions {
   readonly blocksize?: number;
   /** Quantize the scales too; default true. */
   readonly doubleQuant?: boolean;
-  /** Of embeddings, norms and head, and what linears dequantize to. Default: as stored, float32 from GGUF. */
+  /** Of embeddings, norms and head. Default: as stored, f32 from GGUF. */
   readonly dtype?: FloatDtype | undefined;
   /** `nf4` quantizes the embedding too, which Transformers cannot load; default `keep`. */
   readonly embeddings?: "keep" | "nf4";
@@ -128,8 +128,9 @@ function skippedModules({ skipModules = [] }: Settings, paths: readonly string[]
 function planOf({ name, shape, dtype: stored }: DenseTensor, settings: Settings, gguf: boolean, quantized: ReadonlySet<string>): TensorPlan {
   const dtype = FLOAT_NAMES[settings.dtype ?? (gguf ? "f32" : stored)];
   const { type, blocksize, doubleQuant, embeddings } = settings;
-  if (quantized.has(name)) return { kind: "4bit", name, shape, dtype, quantType: type, blocksize, doubleQuant };
-  if (name === EMBEDDING && embeddings === "nf4") return { kind: "4bit", name, shape, dtype, quantType: "nf4", blocksize, doubleQuant };
+  // What 4 bits dequantize to is float32, the compute dtype of the config: a bfloat16 here would round once more in some versions of bitsandbytes.
+  if (quantized.has(name)) return { kind: "4bit", name, shape, dtype: "float32", quantType: type, blocksize, doubleQuant };
+  if (name === EMBEDDING && embeddings === "nf4") return { kind: "4bit", name, shape, dtype: "float32", quantType: "nf4", blocksize, doubleQuant };
   return { kind: "dense", name, shape, dtype };
 }
 

@@ -33,7 +33,7 @@ export function chunkUnit(source: Bnb4Tensor): number {
   return source.state.blocksize * (source.state.nested?.blocksize ?? 1);
 }
 
-/** As `readAsF32`, for a tensor in 4 bits. `size` is a multiple of `chunkUnit(source)`. */
+/** As `readAsF32`, for a tensor in 4 bits: code · absmax in f32, as the network multiplies with it. `size` is a multiple of `chunkUnit(source)`. */
 export async function dequantizeChunks(
   device: Device, source: Bnb4Tensor, target: (chunk: number, at: number) => Tensor, signal: AbortSignal | undefined,
   after: (at: number, chunk: number) => void | Promise<void>, size: number,
@@ -54,7 +54,6 @@ export async function dequantizeChunks(
     const nestedCode = source.nestedQuantMap ? put(source.nestedQuantMap) : code;
     const packed = device.allocate("u8", [size / 2], `${name} codes`);
     held.push(packed);
-    const round = ["float32", "float16", "bfloat16"].indexOf(state.dtype);
     const n = elementsOf(source.shape);
     for (let at = 0; at < n; at += size) {
       signal?.throwIfAborted();
@@ -62,7 +61,7 @@ export async function dequantizeChunks(
       device.write(packed, await source.packed(at / 2, Math.ceil((at + chunk) / 2)));
       const from = (constants: Tensor, unit: number): Tensor => viewTensor(constants, [Math.ceil(chunk / unit)], at / unit);
       const operands = { packed, absmax: from(absmax, blocksize), code, nestedAbsmax: nested ? from(nestedAbsmax, chunkUnit(source)) : code, nestedCode, y: target(chunk, at) };
-      device.run(dequantize4bit, operands, { n: chunk, blocksize, nested: nested ? 1 : 0, nestedOffset: nested?.offset ?? 0, round });
+      device.run(dequantize4bit, operands, { n: chunk, blocksize, nested: nested ? 1 : 0, nestedOffset: nested?.offset ?? 0, round: 0 });
       await after(at, chunk);
       await device.finish();
     }

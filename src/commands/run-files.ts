@@ -5,18 +5,19 @@ import type { SourceFolder } from "../io/types.ts";
 import type { AdapterParameters } from "../nn/lora.ts";
 import { OPTIMIZER_FILE, STATE_FILE, type TrainerState } from "./training-checkpoint.ts";
 
+type Matrices = ReadonlyMap<string, AdapterMatrices>;
 export type Files = Map<string, Uint8Array | string>;
 
 /** The adapter as PEFT reads it, with its model card, and `trainer_state.json` beside it. */
-export async function resultFiles(adapter: AdapterConfig, parameters: AdapterParameters, state: TrainerState): Promise<Files> {
-  const files: Files = new Map(adapterFiles(adapter, await parameters.read(parameters.param), cardFacts(state)));
+export function resultFiles(adapter: AdapterConfig, matrices: Matrices, state: TrainerState): Files {
+  const files: Files = new Map(adapterFiles(adapter, matrices, cardFacts(state)));
   files.set(STATE_FILE, `${JSON.stringify(state, undefined, 2)}\n`);
   return files;
 }
 
 /** A result with the optimizer's moments: what `--resume` needs. */
-export async function checkpointFiles(adapter: AdapterConfig, parameters: AdapterParameters, state: TrainerState): Promise<Files> {
-  const files = await resultFiles(adapter, parameters, state);
+export async function checkpointFiles(adapter: AdapterConfig, matrices: Matrices, parameters: AdapterParameters, state: TrainerState): Promise<Files> {
+  const files = resultFiles(adapter, matrices, state);
   const tensors: HostTensor[] = [];
   for (const [suffix, flat] of [["exp_avg", parameters.expAvg!], ["exp_avg_sq", parameters.expAvgSq!]] as const) {
     for (const [path, { a, b }] of await parameters.read(flat)) tensors.push(...momentTensors(path, suffix, a, b, parameters));

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { BLOCKSIZES } from "../ops/blocksize.ts";
 import { ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import type { ScheduleKind } from "../optim/schedule.ts";
 
@@ -74,6 +75,7 @@ const CHECKS: readonly Check[] = [
   ["maxLength", (v) => Number.isInteger(v) && v >= 2, "a whole number of at least 2"],
   ["saveSteps", (v) => Number.isInteger(v) && v >= 0, "a whole number of at least 0"],
   ["seed", (v) => Number.isInteger(v) && v >= 0 && v <= 0xffffffff, "a whole number from 0 to 4294967295"],
+  ["blocksize", (v) => BLOCKSIZES.includes(v), BLOCKSIZES.join(", ")],
   ["activationMemory", (v) => v >= 0, "bytes"],
 ];
 
@@ -89,6 +91,8 @@ export function trainOptions(given: Partial<TrainOptions>): TrainOptions {
     if (value === undefined) continue;
     if (typeof value !== "number" || !Number.isFinite(value) || !valid(value)) throw new ShapeError("train", name, { expected, got: value });
   }
+  for (const r of Object.values(options.rankPattern)) if (!Number.isInteger(r) || r < 1) throw new ShapeError("train", "rankPattern", { expected: "whole numbers of at least 1", got: r });
+  for (const alpha of Object.values(options.alphaPattern)) if (!(alpha > 0)) throw new ShapeError("train", "alphaPattern", { expected: "numbers above 0", got: alpha });
   oneOf("lrSchedulerType", options.lrSchedulerType, ["constant", "linear", "cosine"]);
   oneOf("quantize", options.quantize, ["nf4", "fp4", "none"]);
   oneOf("gradientCheckpointing", String(options.gradientCheckpointing), ["true", "false", "auto"]);

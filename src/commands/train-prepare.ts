@@ -40,7 +40,7 @@ export async function prepare(call: TrainCall): Promise<Prepared> {
 }
 
 async function prepareWith(call: TrainCall, options: TrainOptions, checkpoint: Checkpoint): Promise<Prepared> {
-  const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles());
+  const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
   const dataset = openData(call.data, tokenizer, checkpoint, options);
   const evalSet = call.evalData && openData(call.evalData, tokenizer, checkpoint, options);
   const source = call.resume ?? call.initAdapter;

@@ -1,16 +1,20 @@
 import type { StepPlan } from "../data/step-plan.ts";
 import type { Device } from "../device.ts";
 import { NibbleError } from "../errors.ts";
+import type { AdapterMatrices } from "../format/peft.ts";
 import type { RunFolder } from "../io/run-folder.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
+import { Movement, refuseZeroLoss } from "../optim/computed.ts";
 import { learningRateAt, warmupOf } from "../optim/schedule.ts";
-import { trainingStep } from "../optim/training-step.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
+import { queueStep, type StepResult } from "../optim/training-step.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
+import { fitMemory } from "./fit-memory.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
 import { resultFiles, checkpointFiles, restoreOptimizer } from "./run-files.ts";
@@ -46,6 +50,8 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly evalData?: DataFile | undefined;
   readonly output: RunFolder;
   readonly device: Device;
+  /** Limits of paging, which begins by itself when the base does not fit into the device's memory. */
+  readonly paging?: PagingOptions | undefined;
   /** Start from this adapter; it brings its own r, alpha and targets. */
   readonly initAdapter?: SourceFolder | undefined;
   /** A folder `checkpoint-N` to go on from. */
@@ -64,6 +70,8 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly steps: number;
   readonly outputDir: string;
+  /** What the pager did; undefined when the whole base was on the device. */
+  readonly paging: PagingStats | undefined;
   /** The checkpoint that was saved because `signal` fired. */
   readonly interrupted: string | undefined;
 }
@@ -81,6 +89,15 @@ export async function train(call: TrainCall): Promise<TrainResult> {
   }
 }
 
+type AdapterValues = ReadonlyMap<string, AdapterMatrices>;
+
+/** A step whose result is on its way. */
+interface Queued {
+  readonly step: number;
+  readonly rate: number;
+  readonly result: Promise<StepResult>;
+}
+
 class TrainingRun {
   readonly #call: TrainCall;
   readonly #prepared: Prepared;
@@ -89,14 +106,20 @@ class TrainingRun {
   readonly #optimizer: AdamW;
   readonly #pass: BatchPass;
   readonly #log: LogEntry[];
+  readonly #movement: Movement;
+  #told = 0; // when the last step was accounted for
+  #seconds = 0;
+  #tokens = 0;
 
-  private constructor(call: TrainCall, prepared: Prepared, model: Llama, modules: LoraModule[]) {
+  private constructor(call: TrainCall, prepared: Prepared, model: Llama, modules: LoraModule[], initial: AdapterValues) {
     this.#call = call;
     this.#prepared = prepared;
     this.#model = model;
     const { options, adapter } = prepared;
     this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
-    this.#optimizer = new AdamW(call.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    this.#parameters.write(this.#parameters.param, initial);
+    this.#movement = new Movement(initial);
     const passOptions = passOptionsOf(model, prepared, modules);
     this.#pass = new BatchPass(model, passOptions);
     this.#log = [...(prepared.resumed?.log_history ?? [])];
@@ -108,47 +131,88 @@ class TrainingRun {
 
   static async prepare(call: TrainCall): Promise<TrainingRun> {
     const prepared = await prepare(call);
-    const { checkpoint, options, initial } = prepared;
-    const quantization = quantizationOf(options);
+    let model: Llama | undefined;
+    try {
+      model = await TrainingRun.#load(call, prepared);
+      const modules = adapterModules(model, prepared.adapter);
+      if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);
+      const run = await TrainingRun.#place(call, prepared, model, prepared.initial ?? initialAdapter(modules, prepared.options.seed));
+      if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+      return run;
+    } catch (error) {
+      model?.dispose();
+      await model?.pager?.close();
+      await prepared.checkpoint.close();
+      throw error;
+    }
+  }
+
+  static async #load(call: TrainCall, prepared: Prepared): Promise<Llama> {
     const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
-    const model = await loadLlama(call.device, checkpoint, { quantization, onProgress, signal: call.signal });
-    const modules = adapterModules(model, prepared.adapter);
-    if (initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, initial);
-    const run = new TrainingRun(call, prepared, model, modules);
-    run.#parameters.write(run.#parameters.param, initial ?? initialAdapter(modules, options.seed));
-    if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+    const options = { quantization: quantizationOf(prepared.options), paging: call.paging, onProgress, signal: call.signal };
+    const silent = { ...call, onProgress: undefined };
+    const paging = await fitMemory(call.device, prepared.checkpoint, options, (measured) => TrainingRun.#place(silent, prepared, measured, new Map()));
+    return loadLlama(call.device, prepared.checkpoint, { ...options, paging });
+  }
+
+  /** Allocates everything that the run needs beside the model. */
+  static async #place(call: TrainCall, prepared: Prepared, model: Llama, initial: AdapterValues): Promise<TrainingRun> {
+    const run = new TrainingRun(call, prepared, model, adapterModules(model, prepared.adapter), initial);
+    // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
+    await run.#parameters.read(run.#parameters.param);
     return run;
   }
 
   async loop(): Promise<TrainResult> {
     const { plan, options, resumed, dataset, adapter } = this.#prepared;
+    const { device } = this.#call;
     const first = resumed?.global_step ?? 0;
     const { lrSchedulerType: kind, learningRate, warmupSteps, warmupRatio } = options;
     const { totalSteps } = plan;
     const schedule = { kind, learningRate, totalSteps, warmupSteps: warmupOf({ kind, totalSteps, warmupSteps, warmupRatio }) };
-    let seconds = 0;
-    let tokens = 0;
+    let queued: Queued | undefined;
     let interrupted: string | undefined;
-    for (let step = first; step < plan.totalSteps && !interrupted; step++) {
+    for (let step = first; step < totalSteps && !interrupted; step++) {
+      if (!queued) this.#told = performance.now();
       const rate = learningRateAt(step, schedule);
       const rows = plan.rowsOf(step).map((i) => dataset.rows[i]);
-      const began = performance.now();
-      const result = await trainingStep(this.#call.device, this.#pass, this.#optimizer, rows, options.perDeviceTrainBatchSize, step, rate, adapter.loraDropout > 0);
-      const elapsed = (performance.now() - began) / 1000;
-      seconds += elapsed;
-      tokens += result.tokens;
-      const epoch = epochAfter(step, plan);
-      this.#log.push({ step: step + 1, epoch, loss: result.loss, grad_norm: result.gradNorm, learning_rate: rate });
-      this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss: result.loss, gradNorm: result.gradNorm, learningRate: rate, tokensPerSecond: result.tokens / elapsed });
-      this.#refuseFault(result.loss, result.gradNorm, step + 1);
-      const last = step + 1 === plan.totalSteps;
-      const stop = !last && this.#call.signal?.aborted === true;
-      if (stop || (options.saveSteps > 0 && (step + 1) % options.saveSteps === 0)) {
+      const { result } = await queueStep(device, this.#pass, this.#optimizer, rows, options.perDeviceTrainBatchSize, step, rate, adapter.loraDropout > 0);
+      if (queued) await this.#account(queued);
+      queued = { step, rate, result };
+      const last = step + 1 === totalSteps;
+      const due = options.saveSteps > 0 && (step + 1) % options.saveSteps === 0;
+      // A GPU gets the next step before it has told of this one; a CPU has nothing to gain from that.
+      if (device.kind === "webgpu" && step > first && !last && !due && !this.#stopping) continue;
+      await this.#account(queued);
+      queued = undefined;
+      if (step === first) await this.#moved(step + 1);
+      const stop = !last && this.#stopping;
+      if (stop || due) {
         const path = await this.#saveCheckpoint(step + 1);
         if (stop) interrupted = path;
       }
     }
-    return this.#finish(interrupted, seconds > 0 ? tokens / seconds : 0);
+    return this.#finish(interrupted);
+  }
+
+  get #stopping(): boolean {
+    return this.#call.signal?.aborted === true;
+  }
+
+  /** Waits for a step, writes it down and tells of it. */
+  async #account({ step, rate, result }: Queued): Promise<void> {
+    const { plan } = this.#prepared;
+    const { loss, gradNorm, tokens, targets } = await result;
+    const elapsed = (performance.now() - this.#told) / 1000;
+    this.#told = performance.now();
+    this.#seconds += elapsed;
+    this.#tokens += tokens;
+    const epoch = epochAfter(step, plan);
+    this.#log.push({ step: step + 1, epoch, loss, grad_norm: gradNorm, learning_rate: rate });
+    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed });
+    this.#refuseFault(loss, gradNorm, step + 1);
+    refuseZeroLoss(`train: step ${step + 1}`, loss, targets);
+    this.#movement.stepped(rate, gradNorm);
   }
 
   /** A run that has diverged would only overwrite good checkpoints with NaN. */
@@ -160,21 +224,22 @@ class TrainingRun {
     });
   }
 
-  async #finish(interrupted: string | undefined, tokensPerSecond: number): Promise<TrainResult> {
+  async #finish(interrupted: string | undefined): Promise<TrainResult> {
     const { evalSet, plan } = this.#prepared;
     const loss = this.#log.at(-1)?.loss ?? NaN;
     const steps = this.#log.at(-1)?.step ?? 0;
+    const tokensPerSecond = this.#seconds > 0 ? this.#tokens / this.#seconds : 0;
     let evalLoss: number | undefined;
     if (!interrupted) {
       // Saved first: whoever interrupts the measurement must not lose the training.
-      await this.#call.output.saveResult(await resultFiles(this.#prepared.adapter, this.#parameters, this.#state(plan.totalSteps)));
+      await this.#call.output.saveResult(resultFiles(this.#prepared.adapter, await this.#moved(plan.totalSteps), this.#state(plan.totalSteps)));
       this.#call.onProgress?.({ phase: "saved", path: this.#call.output.name });
       if (evalSet) {
         const progress = (done: number, total: number): void => this.#call.onProgress?.({ phase: "evaluate", done, total });
         evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
       }
     }
-    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, interrupted };
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#model.pager?.stats, interrupted };
   }
 
   #state(step: number): TrainerState {
@@ -182,8 +247,15 @@ class TrainingRun {
     return { ...state, global_step: step, epoch: step > 0 ? epochAfter(step - 1, plan) : 0, log_history: this.#log };
   }
 
+  /** The adapter, read to be saved. @throws KernelError from a device that did not compute it. */
+  async #moved(step: number): Promise<AdapterValues> {
+    const matrices = await this.#parameters.read(this.#parameters.param);
+    this.#movement.check(`train: step ${step}`, matrices);
+    return matrices;
+  }
+
   async #saveCheckpoint(step: number): Promise<string> {
-    const files = await checkpointFiles(this.#prepared.adapter, this.#parameters, this.#state(step));
+    const files = await checkpointFiles(this.#prepared.adapter, await this.#moved(step), this.#parameters, this.#state(step));
     const path = await this.#call.output.saveCheckpoint(step, files);
     this.#call.onProgress?.({ phase: "saved", path });
     return path;
@@ -195,6 +267,7 @@ class TrainingRun {
     for (const linear of this.#model.linears().values()) linear.loras = [];
     this.#parameters.dispose();
     this.#model.dispose();
+    await this.#model.pager?.close();
     await this.#prepared.checkpoint.close();
   }
 }

@@ -158,10 +158,9 @@ export class QuantizedTarget implements TensorTarget {
 
   stored(y: Tensor, n: number): void {
     const { packed, absmax, q, nested, code, nestedCode } = this.#scratch;
-    const { blocksize, dtype, doubleQuant } = this.#plan;
-    const round = ["float32", "float16", "bfloat16"].indexOf(dtype);
+    const { blocksize, doubleQuant } = this.#plan;
     const operands = { packed, absmax: doubleQuant ? q : absmax, code, nestedAbsmax: nested, nestedCode, y };
-    this.#options.device.run(dequantize4bit, operands, { n, blocksize, nested: doubleQuant ? 1 : 0, nestedOffset: this.#offset ?? 0, round });
+    this.#options.device.run(dequantize4bit, operands, { n, blocksize, nested: doubleQuant ? 1 : 0, nestedOffset: this.#offset ?? 0, round: 0 });
   }
 
   dispose(): void {

@@ -56,6 +56,11 @@ function firstOfBits(bits: Uint16Array, exponent: number): number {
   return -1;
 }
 
+function nameOfBits(bits: number, dtype: FloatName): string {
+  const mantissa = bits & (dtype === "float16" ? 0x3ff : 0x7f);
+  return mantissa ? "NaN" : bits & 0x8000 ? "-Infinity" : "Infinity";
+}
+
 export function nonFiniteError(where: string, name: string, index: number, got: number | string): FormatError {
   return new FormatError(`${where}: ${name}`, `element ${index}`, { expected: "a finite weight", got, hint: `the model is damaged; nan: "keep" goes on nevertheless` });
 }
@@ -113,7 +118,7 @@ export class DenseTarget implements TensorTarget {
     const { where, nan, writer } = this.#options;
     const { name, dtype } = this.#plan;
     const bad = nan === "refuse" ? firstNonFinite(data, dtype) : -1;
-    if (bad >= 0) throw nonFiniteError(where, name, at + bad, data instanceof Float32Array ? data[bad] : "NaN or infinity");
+    if (bad >= 0) throw nonFiniteError(where, name, at + bad, data instanceof Float32Array ? data[bad] : nameOfBits(data[bad], dtype));
     await writer.write(name, at * data.BYTES_PER_ELEMENT, data);
   }
 

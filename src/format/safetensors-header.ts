@@ -34,14 +34,15 @@ export const PREFIX = 8;
 /**
  * Checks the JSON of a header: every byte of the data belongs to exactly one tensor, of the size that its shape says.
  * Source: safetensors/src/tensor.rs.
+ * @param fileSize undefined for a stream, whose end has yet to come.
  * @throws FormatError naming the file and the broken rule.
  */
-export function parseHeader(bytes: Uint8Array, fileSize: number, name: string): SafetensorsHeader {
+export function parseHeader(bytes: Uint8Array, fileSize: number | undefined, name: string): SafetensorsHeader {
   const begin = PREFIX + bytes.length;
   const header = parseObject(bytes, name);
   const tensors = checkedTensors(header, begin, name);
   const end = checkContiguous([...tensors.values()], begin, name);
-  if (end !== fileSize) throw new FormatError(name, "file size", { expected: `${end} bytes, where the last tensor ends`, got: fileSize });
+  if (fileSize !== undefined && end !== fileSize) throw new FormatError(name, "file size", { expected: `${end} bytes, where the last tensor ends`, got: fileSize });
   return { metadata: checkedMetadata(header.get("__metadata__"), name), tensors };
 }
 

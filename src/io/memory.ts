@@ -22,10 +22,27 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
   };
 }
 
+/** A byte source over a Blob or a File, which stays where it is: only what is read comes into memory. */
+export function blobSource(name: string, blob: Blob): ByteSource {
+  return {
+    name,
+    size: blob.size,
+    async read(offset, length) {
+      checkRange({ name, size: blob.size }, offset, length);
+      try {
+        return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      } catch (cause) {
+        throw new FormatError(name, "cannot be read", { got: cause instanceof Error ? cause.message : cause, hint: "the file changed or moved since it was chosen: choose it again", cause });
+      }
+    },
+    async close() {},
+  };
+}
+
 /** A folder over a map of files; text is stored as UTF-8. */
-export function memoryFolder(name: string, files: Iterable<readonly [string, Uint8Array | string]>): SourceFolder {
+export function memoryFolder(name: string, files: Iterable<readonly [string, Uint8Array | string | Blob]>): SourceFolder {
   const entries = new Map([...files].map(([file, content]) => [file, typeof content === "string" ? new TextEncoder().encode(content) : content]));
-  const find = (file: string): Uint8Array => {
+  const find = (file: string): Uint8Array | Blob => {
     const bytes = entries.get(file);
     if (!bytes) throw new FormatError(`${name}/${file}`, "no such file");
     return bytes;
@@ -34,8 +51,14 @@ export function memoryFolder(name: string, files: Iterable<readonly [string, Uin
     name,
     list: async () => [...entries.keys()].sort(),
     has: async (file) => entries.has(file),
-    open: async (file) => memorySource(`${name}/${file}`, find(file)),
-    readText: async (file) => decodeText(`${name}/${file}`, find(file)),
+    open: async (file) => {
+      const content = find(file);
+      return content instanceof Blob ? blobSource(`${name}/${file}`, content) : memorySource(`${name}/${file}`, content);
+    },
+    readText: async (file) => {
+      const content = find(file);
+      return decodeText(`${name}/${file}`, content instanceof Blob ? new Uint8Array(await content.arrayBuffer()) : content);
+    },
   };
 }
 

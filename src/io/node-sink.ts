@@ -63,7 +63,7 @@ async function refuseExisting(path: string, target: string, force: boolean): Pro
     return;
   }
   if (!info.isDirectory()) throw new ShapeError(path, "output", { expected: "a path for a new folder", got: "an existing file" });
-  if (!force) throw new ShapeError(path, "output folder exists", { hint: "use --force to replace it" });
+  if (!force) throw new ShapeError(path, "output folder exists", { expected: "a path where nothing is yet", got: "a folder", hint: "choose another, or use --force to replace it" });
   const names = await readdir(target);
   if (names.length && !names.some((name) => OURS.has(name))) {
     throw new ShapeError(path, "--force", { expected: "a folder with config.json or adapter_config.json", got: `one with ${names[0]}`, hint: "this does not look like a model or an adapter: remove it yourself" });

@@ -24,7 +24,7 @@ export interface ThreadPlan {
 /** How many threads, ranked how, and who paces them. @throws ShapeError naming the option. */
 export function planThreads({ threads = "auto", polite = false, cpuShare = 1, onAllowance }: ThreadOptions, cores: Cores = countCores()): ThreadPlan {
   if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 1)) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1, or auto", got: threads });
-  if (!(cpuShare > 0 && cpuShare <= 1)) throw new ShapeError("cpuShare", "not a share", { expected: "above 0, at most 1", got: cpuShare });
+  if (!(cpuShare > 0 && cpuShare <= 1)) throw new ShapeError("createDevice", "cpuShare", { expected: "a number above 0, at most 1", got: cpuShare });
   const free = Math.max(1, cores.usable - 1);
   const share = cpuShare * Math.min(cores.affinity, cores.quota ?? Infinity);
   const most = Math.min(threads === "auto" ? (cpuShare < 1 ? share : free) : threads, cpuShare < 1 ? share : Infinity);

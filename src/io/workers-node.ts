@@ -17,7 +17,8 @@ export const nodeWorkers: WorkerHost = nodeWorkersAt(0);
 const script = (nice: number): string => `const { parentPort } = require("node:worker_threads");
 const { getPriority, setPriority } = require("node:os");
 if (${nice}) try { setPriority(0, ${nice}); } catch {}
-const withNice = (message) => (message.type === "ready" ? { ...message, nice: getPriority(0) } : message);
+const nice = () => { try { return getPriority(0); } catch {} };
+const withNice = (message) => (message.type === "ready" ? { ...message, nice: nice() } : message);
 (${workerMain.toString()})((handler) => parentPort.on("message", handler), (message) => parentPort.postMessage(withNice(message)));`;
 
 function spawn(nice: number): WorkerHandle {

@@ -8,9 +8,11 @@ const SCRIPT = `(${workerMain.toString()})((handler) => addEventListener("messag
 /** Browsers hide SharedArrayBuffer from pages that are not cross-origin isolated; edge runtimes have no Worker. */
 const canShare = (): boolean => typeof Worker === "function" && typeof SharedArrayBuffer === "function";
 
-/** Threads that this runtime can give: 1 where memory cannot be shared. */
+const MOST = 8; // a phone's cores beyond are slow ones, and a page has neighbours
+
+/** Threads that this runtime can give: 1 where memory cannot be shared, else one core less than there are. */
 export function webThreads(): number {
-  return canShare() ? Math.max(1, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
+  return canShare() ? Math.min(MOST, Math.max(1, (globalThis.navigator?.hardwareConcurrency ?? 1) - 1)) : 1;
 }
 
 /** Workers of browsers, Deno and Bun. */

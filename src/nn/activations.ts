@@ -1,7 +1,8 @@
 import type { Device } from "../device.ts";
+import { attention, attentionBackward, matmulNt } from "../ops/index.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LinearScratch } from "./linear.ts";
-import type { LlamaShape } from "./shape.ts";
+import type { LlamaShape, Span } from "./shape.ts";
 
 export const LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
 export type LinearName = (typeof LINEARS)[number];
@@ -68,6 +69,15 @@ export function allocateGradients(device: Device, shape: LlamaShape, rows: numbe
   const { hidden, heads, kv, inner } = widths(shape);
   const make = (name: string, n: number): Tensor => device.allocate("f32", [rows, n], `gradient.${name}`);
   return { normed: make("normed", hidden), attended: make("attended", heads), q: make("q", heads), k: make("k", kv), v: make("v", kv), inner: make("inner", inner) };
+}
+
+/** Scratch memory for the largest span of a run, so that no step allocates it. */
+export function reserveScratch(device: Device, shape: LlamaShape, { batch, length, keyLength }: Span, training: boolean): void {
+  const { headDim, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = shape;
+  const params = { batch, queryLength: length, keyLength, heads, kvHeads, headDim, scale: 1 };
+  device.reserve(matmulNt, { m: batch * length, n: shape.hiddenSize, k: shape.hiddenSize, accumulate: 0 });
+  device.reserve(attention, params);
+  if (training) device.reserve(attentionBackward, params);
 }
 
 export function widths(shape: LlamaShape): { hidden: number; heads: number; kv: number; inner: number } {

@@ -1,7 +1,8 @@
 import type { Device } from "../device.ts";
 import { embedding } from "../ops/index.ts";
+import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
-import { activationBytes, allocateActivations, allocateGradients, allocateScratch, type LayerActivations, type LayerGradients, type LayerScratch } from "./activations.ts";
+import { activationBytes, allocateActivations, allocateGradients, allocateScratch, reserveScratch, type LayerActivations, type LayerGradients, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
 import type { DropoutPosition } from "./linear.ts";
 import type { Llama } from "./llama.ts";
@@ -47,6 +48,8 @@ export class BatchPass {
   readonly #head: LossHead;
   /** The lowest layer with an adapter: the backward pass ends there. */
   readonly #bottom: number;
+  readonly #forwardPlan: Plan;
+  readonly #trainPlan: Plan;
 
   constructor(model: Llama, options: BatchPassOptions) {
     this.#model = model;
@@ -57,6 +60,9 @@ export class BatchPass {
     const layers = shape.numHiddenLayers;
     const first = model.layers.findIndex((layer) => Object.values(layer.linears).some((linear) => linear.loras.length > 0));
     this.#bottom = first < 0 ? layers : first;
+    const up = model.layers.map((_, i) => i);
+    this.#forwardPlan = new Plan(up);
+    this.#trainPlan = new Plan([...up, ...up.slice(this.#bottom).reverse()]);
     const shared = allocateActivations(device, shape, rows, options.rank, "activations");
     const keepAll = options.training && !options.recompute;
     this.#kept = model.layers.map((_, i) =>
@@ -72,6 +78,7 @@ export class BatchPass {
     this.#loss = device.allocate("f32", [options.microBatches, rows], "loss");
     this.#rotation = { ...model.allocateRope(options.length), positions: device.allocate("i32", [rows], "positions") };
     this.#head = new LossHead(model, rows);
+    reserveScratch(device, shape, { batch: options.batch, length: options.length, keyLength: options.length }, options.training);
   }
 
   /** Bytes that a pass with these options would allocate, to choose `recompute` before anything is. */
@@ -95,10 +102,13 @@ export class BatchPass {
     this.#model.layers[i].forward(this.#device, span, this.#boundary[i], this.#boundary[i + 1], this.#kept[i], this.#scratch, this.#rotation, dropout);
   }
 
-  #forward(span: Span, dropout?: DropoutPosition): void {
+  async #forward(span: Span, dropout?: DropoutPosition): Promise<void> {
     const { vocabSize: vocab, hiddenSize: n } = this.#model.shape;
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#boundary[0] }, { rows: rowsOf(span), vocab, n });
-    for (let i = 0; i < this.#model.layers.length; i++) this.#forwardLayer(i, span, dropout);
+    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#boundary[0] }, { rows: rowsOf(span), vocab, n, first: 0 });
+    for (let i = 0; i < this.#model.layers.length; i++) {
+      await this.#model.pager?.use(i);
+      this.#forwardLayer(i, span, dropout);
+    }
   }
 
   #lossRows(slot: number, rows: number): Tensor {
@@ -106,10 +116,11 @@ export class BatchPass {
   }
 
   /** Queues the loss of every row of `batch` into slot `slot`. */
-  evaluate(batch: Batch, slot = 0): void {
+  async evaluate(batch: Batch, slot = 0): Promise<void> {
+    await this.#model.pager?.begin(this.#forwardPlan);
     const span = this.#upload(batch);
     const rows = rowsOf(span);
-    this.#forward(span);
+    await this.#forward(span);
     this.#head.run(this.#boundary[this.#model.layers.length], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), 1);
   }
 
@@ -117,14 +128,16 @@ export class BatchPass {
    * Queues forward and backward; gradients are added to the adapters'.
    * @param scale 1 / target tokens of the whole optimizer step.
    */
-  train(batch: Batch, slot: number, scale: number, dropout?: DropoutPosition): void {
+  async train(batch: Batch, slot: number, scale: number, dropout?: DropoutPosition): Promise<void> {
+    await this.#model.pager?.begin(this.#trainPlan);
     const span = this.#upload(batch);
     const rows = rowsOf(span);
     const last = this.#model.layers.length - 1;
-    this.#forward(span, dropout);
+    await this.#forward(span, dropout);
     const d = this.#d!;
     this.#head.run(this.#boundary[last + 1], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), scale, d);
     for (let i = last; i >= this.#bottom; i--) {
+      await this.#model.pager?.use(i);
       // The top layer's activations are still there. Recomputing also rewrites boundary i + 1, with the same bits.
       if (this.#options.recompute && i !== last) this.#forwardLayer(i, span, dropout);
       this.#model.layers[i].backward(this.#device, span, this.#boundary[i], d, this.#kept[i], this.#gradients!, this.#scratch, this.#rotation, dropout, i > this.#bottom);
@@ -144,6 +157,7 @@ export class BatchPass {
   }
 
   dispose(): void {
+    this.#model.pager?.release(); // the next pass may need more
     this.#head.dispose();
     const tensors = new Set<Tensor>([...this.#boundary, this.#ids, this.#targets, this.#loss, ...Object.values(this.#rotation)]);
     for (const kept of this.#kept) for (const t of [...Object.values(kept), ...Object.values(kept.h)]) if ("buffer" in t) tensors.add(t as Tensor);

@@ -1,7 +1,8 @@
 import type { Device } from "../device.ts";
 import { embedding, rmsnorm } from "../ops/index.ts";
+import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
-import { allocateActivations, allocateScratch, widths, type LayerActivations, type LayerScratch } from "./activations.ts";
+import { allocateActivations, allocateScratch, reserveScratch, widths, type LayerActivations, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
 import type { Llama } from "./llama.ts";
 import type { Span } from "./shape.ts";
@@ -24,6 +25,7 @@ export class DecodePass {
   readonly #normed: Tensor; // f32[1, hidden]
   readonly #rstd: Tensor; // f32[1]
   readonly #logits: Tensor; // f32[1, vocab]
+  readonly #plan: Plan;
   #length = 0;
 
   /** @param capacity the most tokens, prompt and answer together. */
@@ -47,6 +49,8 @@ export class DecodePass {
     this.#normed = device.allocate("f32", [1, shape.hiddenSize], "decode.normed");
     this.#rstd = device.allocate("f32", [1], "decode.rstd");
     this.#logits = device.allocate("f32", [1, shape.vocabSize], "decode.logits");
+    this.#plan = new Plan(model.layers.map((_, i) => i));
+    reserveScratch(device, shape, { batch: 1, length: this.#rows, keyLength: capacity }, false);
   }
 
   /** Tokens in the cache. */
@@ -59,7 +63,7 @@ export class DecodePass {
     for (let at = 0; at < ids.length; at += this.#rows) {
       const part = Int32Array.from(ids.slice(at, at + this.#rows));
       rows = part.length;
-      out = this.#appendPart(part);
+      out = await this.#appendPart(part);
     }
     const { hiddenSize: n, rmsNormEps: eps } = this.#model.shape;
     const last = viewTensor(out, [1, n], (rows - 1) * n);
@@ -68,7 +72,8 @@ export class DecodePass {
     return (await this.#device.read(this.#logits)) as Float32Array;
   }
 
-  #appendPart(ids: Int32Array): Tensor {
+  async #appendPart(ids: Int32Array): Promise<Tensor> {
+    await this.#model.pager?.begin(this.#plan);
     const { shape } = this.#model;
     const { kv } = widths(shape);
     const begin = this.#length;
@@ -76,17 +81,19 @@ export class DecodePass {
     const span: Span = { batch: 1, length: rows, keyLength: begin + rows };
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#stream[0] }, { rows, vocab: shape.vocabSize, n: shape.hiddenSize });
-    this.#model.layers.forEach((layer, i) => {
+    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#stream[0] }, { rows, vocab: shape.vocabSize, n: shape.hiddenSize, first: 0 });
+    for (const [i, layer] of this.#model.layers.entries()) {
+      await this.#model.pager?.use(i);
       const { k, v } = this.#cache[i];
       const kept = { ...this.#kept, k: viewTensor(k, [rows, kv], begin * kv), v: viewTensor(v, [rows, kv], begin * kv) };
       layer.forward(this.#device, span, this.#stream[i % 2], this.#stream[(i + 1) % 2], kept, this.#scratch, this.#rotation, undefined, k, v);
-    });
+    }
     this.#length += rows;
     return this.#stream[this.#model.layers.length % 2];
   }
 
   dispose(): void {
+    this.#model.pager?.release();
     const { h, ...kept } = this.#kept;
     const tensors = [...Object.values(kept), ...Object.values(h), ...Object.values(this.#scratch), ...this.#stream,
       ...this.#cache.flatMap(({ k, v }) => [k, v]), ...Object.values(this.#rotation), this.#ids, this.#normed, this.#rstd, this.#logits];

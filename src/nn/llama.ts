@@ -1,11 +1,12 @@
 import type { Device } from "../device.ts";
 import type { Tensor } from "../tensor.ts";
 import { LINEARS, type LinearName } from "./activations.ts";
+import type { Pager } from "../pager/pager.ts";
 import type { DecoderLayer } from "./decoder-layer.ts";
 import type { Linear } from "./linear.ts";
 import { ropeTables, type RopeScaling } from "./rope-table.ts";
 import type { LlamaShape } from "./shape.ts";
-import type { Weight } from "./weight.ts";
+import { ownTensors, type Weight } from "./weight.ts";
 
 export interface LlamaParts {
   readonly shape: LlamaShape;
@@ -14,6 +15,8 @@ export interface LlamaParts {
   readonly norm: Tensor; // f32[hidden]
   /** The embedding again when it is tied. */
   readonly head: Weight;
+  /** Page i has the linears of layer i; without it everything is on the device. */
+  readonly pager?: Pager | undefined;
 }
 
 /** A Llama on a device: frozen weights, and adapters hung on its linears. */
@@ -24,6 +27,7 @@ export class Llama implements LlamaParts {
   readonly layers: readonly DecoderLayer[];
   readonly norm: Tensor;
   readonly head: Weight;
+  readonly pager: Pager | undefined;
   readonly #rope: { theta: number; scaling: RopeScaling | undefined };
 
   constructor(device: Device, parts: LlamaParts, rope: { theta: number; scaling: RopeScaling | undefined }) {
@@ -33,6 +37,7 @@ export class Llama implements LlamaParts {
     this.layers = parts.layers;
     this.norm = parts.norm;
     this.head = parts.head;
+    this.pager = parts.pager;
     this.#rope = rope;
   }
 
@@ -45,8 +50,7 @@ export class Llama implements LlamaParts {
   dispose(): void {
     const tensors = new Set<Tensor>([this.embedding, this.norm]);
     const add = (weight: Weight): void => {
-      if (weight.kind === "dense") tensors.add(weight.values);
-      else for (const t of [weight.packed, weight.absmax, weight.code, weight.nestedAbsmax, weight.nestedCode]) tensors.add(t);
+      for (const tensor of ownTensors(weight)) tensors.add(tensor);
     };
     add(this.head);
     for (const layer of this.layers) {
@@ -57,6 +61,7 @@ export class Llama implements LlamaParts {
       }
     }
     for (const tensor of tensors) this.device.free(tensor);
+    this.pager?.release();
   }
 
   /** cos and sin for `positions` positions, on the device. */

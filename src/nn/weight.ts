@@ -10,7 +10,10 @@ export interface DenseWeight {
   readonly values: Tensor; // f32[out, in]
 }
 
-/** A frozen matrix [out, in] in 4 bits; blocks run over the flattened matrix. */
+/**
+ * A frozen matrix [out, in] in 4 bits; blocks run over the flattened matrix. It stands for code · absmax in f32, whatever
+ * dtype its quant state names: that is what bitsandbytes multiplies float32 activations with (gemm_4bit, 0.50).
+ */
 export interface QuantizedWeight {
   readonly kind: "4bit";
   readonly out: number;
@@ -23,11 +26,47 @@ export interface QuantizedWeight {
   readonly blocksize: number;
   readonly nested: boolean;
   readonly nestedOffset: number;
-  /** What dequantized values round to, as the `dtype` of the quant state says: 0 f32, 1 f16, 2 bf16. */
-  readonly round: 0 | 1 | 2;
 }
 
 export type Weight = DenseWeight | QuantizedWeight;
+
+type Table = "packed" | "absmax" | "nestedAbsmax";
+
+/** A 4-bit matrix whose tensors are parts of a page: they are somewhere else each time the page is brought in. */
+export class PagedWeight implements QuantizedWeight {
+  readonly kind = "4bit";
+  readonly out: number;
+  readonly in: number;
+  readonly code: Tensor;
+  readonly nestedCode: Tensor;
+  readonly blocksize: number;
+  readonly nested: boolean;
+  readonly nestedOffset: number;
+  readonly #find: (table: Table) => Tensor;
+
+  /** @param find where a tensor is now; throws while the page is not in a frame. */
+  constructor(constants: Omit<QuantizedWeight, Table | "kind">, find: (table: Table) => Tensor) {
+    this.out = constants.out;
+    this.in = constants.in;
+    this.code = constants.code;
+    this.nestedCode = constants.nestedCode;
+    this.blocksize = constants.blocksize;
+    this.nested = constants.nested;
+    this.nestedOffset = constants.nestedOffset;
+    this.#find = find;
+  }
+
+  get packed(): Tensor { return this.#find("packed"); }
+  get absmax(): Tensor { return this.#find("absmax"); }
+  get nestedAbsmax(): Tensor { return this.nested ? this.#find("nestedAbsmax") : this.code; }
+}
+
+/** The tensors that are this weight's alone or shared with other weights; frames are the pager's. */
+export function ownTensors(weight: Weight): Tensor[] {
+  if (weight.kind === "dense") return [weight.values];
+  const { code, nestedCode } = weight;
+  return weight instanceof PagedWeight ? [code, nestedCode] : [weight.packed, weight.absmax, code, weight.nestedAbsmax, nestedCode];
+}
 
 /** Outputs of a dense matrix that its gradient goes through at once. */
 const PIECE = 2048;
@@ -61,5 +100,5 @@ function constants({ packed, absmax, code, nestedAbsmax, nestedCode }: Quantized
 }
 
 function scalars(w: QuantizedWeight): { blocksize: number; nested: number; nestedOffset: number; round: number } {
-  return { blocksize: w.blocksize, nested: w.nested ? 1 : 0, nestedOffset: w.nestedOffset, round: w.round };
+  return { blocksize: w.blocksize, nested: w.nested ? 1 : 0, nestedOffset: w.nestedOffset, round: 0 };
 }

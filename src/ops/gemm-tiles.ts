@@ -1,5 +1,5 @@
 // How the matmul ops are cut; assembly/lib/gemm.ts has the same numbers.
-const ROWS = 192;
+const ROWS = 180;
 const BLOCK_K = 256;
 
 /** A tile is smaller when k is long: it should take about a millisecond. */
@@ -16,8 +16,8 @@ export function gemmTiles(m: number, n: number, k: number): number {
   return Math.ceil(m / rows(k)) * Math.ceil(n / columns(k));
 }
 
-/** Bytes: description of the weights, 6 × 8 floats for edges, 8 padded panels of BLOCK_K × 8, padded groups of 6 rows × BLOCK_K. */
-export const GEMM_SCRATCH = 128 + 192 + 8 * (BLOCK_K * 8 * 4 + 64) + ROWS * BLOCK_K * 4 + (ROWS / 6) * 64;
+/** Bytes: description of the weights, 6 × 8 floats for edges, 8 padded panels of BLOCK_K × 8, padded groups of 5 or 6 rows × BLOCK_K. */
+export const GEMM_SCRATCH = 128 + 192 + 8 * (BLOCK_K * 8 * 4 + 64) + ROWS * BLOCK_K * 4 + (ROWS / 5) * 64;
 
 /** Multiply-adds count twice; every f32 operand is read or written once, y once more when it is added to. */
 export function gemmCost(m: number, n: number, k: number, accumulate: number, weightBytes: number): { bytes: number; flops: number } {

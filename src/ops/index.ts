@@ -34,3 +34,4 @@ export { quantizeInt8 } from "./quantize-int8.ts";
 export { quantizeInt4 } from "./quantize-int4.ts";
 export { dequantizeInt8 } from "./dequantize-int8.ts";
 export { dequantizeInt4 } from "./dequantize-int4.ts";
+export { multiplyAddPeak } from "./multiply-add-peak.ts";

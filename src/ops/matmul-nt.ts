@@ -27,5 +27,5 @@ export const matmulNt = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses(({ m }) => m, ({ n }) => n, DENSE_B) },
+  gpu: { code, passes: gemmPasses(({ m }) => m, ({ n }) => n, DENSE_B), split: { operand: "w", rows: ({ n }) => n, piece: (p, begin, end) => ({ ...p, n: end - begin }), columns: "y" } },
 });

@@ -1,5 +1,5 @@
 import { collate, countTargets, type TokenRow } from "../data/collate.ts";
-import type { BatchPass } from "../nn/batch-pass.ts";
+import type { Batch, BatchPass } from "../nn/batch-pass.ts";
 import type { Device } from "../device.ts";
 import type { AdamW } from "./adamw.ts";
 
@@ -8,28 +8,40 @@ export interface StepResult {
   readonly loss: number;
   /** Global norm of the gradients before clipping. */
   readonly gradNorm: number;
+  /** Target tokens. */
+  readonly targets: number;
   /** Input tokens, padding not counted. */
   readonly tokens: number;
 }
+
+type Step = [device: Device, pass: BatchPass, optimizer: AdamW, rows: readonly TokenRow[], batchSize: number, step: number, learningRate: number, dropout: boolean];
 
 /**
  * One optimizer step over `rows`, `batchSize` at a time. Every target token weighs 1 / (targets of the step),
  * so how the rows are split into micro-batches does not matter.
  * @param step 0-based.
  */
-export async function trainingStep(device: Device, pass: BatchPass, optimizer: AdamW, rows: readonly TokenRow[], batchSize: number, step: number, learningRate: number, dropout: boolean): Promise<StepResult> {
-  const scale = 1 / Math.max(1, countTargets(rows));
-  const batches = [];
+export async function trainingStep(...given: Step): Promise<StepResult> {
+  return (await queueStep(...given)).result;
+}
+
+/** As `trainingStep`, but returns when all is queued: the next step may be queued before the result is there. */
+export async function queueStep(...[device, pass, optimizer, rows, batchSize, step, learningRate, dropout]: Step): Promise<{ readonly result: Promise<StepResult> }> {
+  const targets = countTargets(rows);
+  const scale = 1 / Math.max(1, targets);
+  const batches: Batch[] = [];
   optimizer.zeroGradients();
   for (let at = 0; at < rows.length; at += batchSize) {
     const batch = collate(rows.slice(at, at + batchSize));
-    pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
+    await pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
     batches.push(batch);
   }
   optimizer.step(step + 1, learningRate);
-  const losses = await pass.losses(batches);
-  const [gradNorm] = (await device.read(optimizer.clip)) as Float32Array;
-  let sum = 0;
-  for (const part of losses) for (const value of part) sum += value;
-  return { loss: sum * scale, gradNorm, tokens: rows.reduce((n, row) => n + row.inputIds.length, 0) };
+  const result = Promise.all([pass.losses(batches), device.read(optimizer.clip)]).then(([losses, [gradNorm]]): StepResult => {
+    let sum = 0;
+    for (const part of losses) for (const value of part) sum += value;
+    return { loss: sum * scale, gradNorm, targets, tokens: rows.reduce((n, row) => n + row.inputIds.length, 0) };
+  });
+  result.catch(() => undefined); // whoever awaits it hears of it, even when another step failed first
+  return { result };
 }

@@ -3,7 +3,9 @@ import type { DType } from "../dtype.ts";
 import { codeTable, dynamicTable, rankTable } from "../format/code-tables.ts";
 import { dynamicLut } from "../format/dynamic-lut.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
-import { quantize4bit, quantize8bit } from "../ops/index.ts";
+// One by one: the index would bring every op into `nibblelm/quant`.
+import { quantize4bit } from "../ops/quantize-4bit.ts";
+import { quantize8bit } from "../ops/quantize-8bit.ts";
 import type { Tensor } from "../tensor.ts";
 
 const INPUT_TYPES: readonly DType[] = ["f32", "f16", "bf16"];

@@ -39,15 +39,16 @@ export interface Tokenizer {
 type Json = Record<string, unknown>;
 
 /**
+ * @param where for messages: the model.
  * @param files `tokenizer.json`, and as far as they exist `tokenizer_config.json`,
  *   `special_tokens_map.json`, `chat_template.jinja`, `generation_config.json`, `config.json`.
  * @throws FormatError
  */
-export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>): Tokenizer {
+export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, where = "tokenizer"): Tokenizer {
   const main = readJson(files, "tokenizer.json");
   if (!main) {
     const hint = files.has("tokenizer.model") ? "tokenizer.model alone is not read; save the tokenizer again with Transformers, which writes tokenizer.json" : undefined;
-    throw new FormatError("tokenizer.json", "missing", { hint });
+    throw new FormatError(where, "tokenizer", { expected: "tokenizer.json", got: files.has("tokenizer.model") ? "tokenizer.model alone" : "none", hint });
   }
   const config = readJson(files, "tokenizer_config.json") ?? {};
   for (const [name, value] of Object.entries(readJson(files, "special_tokens_map.json") ?? {})) config[name] ??= value;

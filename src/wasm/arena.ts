@@ -33,6 +33,7 @@ export class Arena {
   get live(): number { return this.#live; }
   get peak(): number { return this.#peak; }
   get buffers(): number { return this.#buffers; }
+  get limit(): number { return this.#limit; }
 
   allocate(bytes: number, label: string): WasmBuffer {
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);

@@ -1,6 +1,6 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Device, DeviceMemory } from "../device.ts";
-import { DeviceError, ShapeError } from "../errors.ts";
+import { DeviceError, MemoryError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { Arena, WasmBuffer } from "./arena.ts";
@@ -28,6 +28,7 @@ export interface WasmDeviceOptions {
 const PAGE = 65536;
 const MAX_PAGES = 65536;
 const SCRATCH_ALIGN = 64;
+const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
 type OpTask = ProgramOp & { readonly run: Kernel; readonly operands: number };
@@ -88,7 +89,7 @@ export class WasmDevice implements Device, Throttle {
 
   static async create(options: WasmDeviceOptions): Promise<WasmDevice> {
     const { threads = 1, workers, pace } = options;
-    if (!Number.isInteger(threads) || threads < 1) throw new ShapeError("threads", "not a number of threads", { expected: "a whole number of at least 1", got: threads });
+    if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ShapeError("threads", "not a number of threads", { expected: `a whole number from 1 to ${MOST_THREADS}`, got: threads });
     const shared = threads > 1 || pace !== undefined;
     const { memory, build, source, limit } = prepare(options, shared);
     const module = source instanceof WebAssembly.Module ? source : await Kernels.compile(source);
@@ -119,13 +120,22 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get memory(): DeviceMemory {
-    const { live, peak, buffers } = this.#arena;
-    return { live, peak, buffers };
+    const { live, peak, buffers, limit } = this.#arena;
+    return { live, peak, buffers, limit };
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     const buffer = this.#arena.allocate(this.#arena.bytesFor(dtype, shape), label);
     return { dtype, shape, buffer, byteOffset: 0, label };
+  }
+
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    try {
+      return this.allocate(dtype, shape, label);
+    } catch (error) {
+      if (error instanceof MemoryError) return undefined;
+      throw error;
+    }
   }
 
   free(tensor: Tensor): void {
@@ -173,15 +183,14 @@ export class WasmDevice implements Device, Throttle {
     const args: number[] = [];
     for (const { name } of op.operands) args.push(addressOf(operands[name]));
     for (const { name } of op.params) args.push(params[name]);
-    const scratch = op.scratch?.(params) ?? 0;
-    this.#reserveScratch(scratch);
+    this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
     this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params), operands: op.operands.length });
   }
 
-  /** Grown when an op is queued, never while one runs. Each thread has its own part. */
-  #reserveScratch(bytes: number): void {
-    const part = Math.ceil(bytes / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+  /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    const part = Math.ceil((op.scratch?.(params) ?? 0) / SCRATCH_ALIGN) * SCRATCH_ALIGN;
     if (part * this.threads <= this.#scratch.bytes) return;
     this.#release(this.#scratch);
     this.#scratch = this.#arena.allocate(part * this.threads, "scratch");

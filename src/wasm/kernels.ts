@@ -8,6 +8,10 @@ export type Kernel = (...args: number[]) => void;
 
 export type WasmBuild = "simd" | "relaxed";
 
+export function isWasmBuild(build: string): build is WasmBuild {
+  return build === "simd" || build === "relaxed";
+}
+
 /** Bytes, or a compiled module: edge runtimes refuse bytes. */
 export type WasmSource = BufferSource | WebAssembly.Module;
 

@@ -32,6 +32,7 @@ export class WorkerPool {
     try {
       workers = await Promise.all(Array.from({ length: size }, () => host.spawn()));
     } catch (cause) {
+      if (cause instanceof DeviceError) throw cause;
       throw new DeviceError("threads", "a worker did not start", { expected: `${size} workers`, got: cause instanceof Error ? cause.message : cause, hint: "use one thread", cause });
     }
     const pool = new WorkerPool(workers, store);

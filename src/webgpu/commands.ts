@@ -61,8 +61,18 @@ export class Commands {
   }
 
   copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, bytes: number): void {
+    this.encode((encoder) => encoder.copyBufferToBuffer(from.gpu, fromOffset, to.gpu, toOffset, bytes));
+  }
+
+  /** An empty pass that writes a timestamp. */
+  stamp(timestampWrites: GPUComputePassTimestampWrites): void {
+    this.encode((encoder) => encoder.beginComputePass({ timestampWrites }).end());
+  }
+
+  /** What passes of dispatches cannot say, in its place among them. */
+  encode(work: (encoder: GPUCommandEncoder) => void): void {
     this.#endPass();
-    this.#open().copyBufferToBuffer(from.gpu, fromOffset, to.gpu, toOffset, bytes);
+    work(this.#open());
   }
 
   #open(): GPUCommandEncoder {

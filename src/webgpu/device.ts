@@ -9,12 +9,16 @@ import { Faults } from "./faults.ts";
 import { GpuMemory, type GpuBuffer } from "./memory.ts";
 import { Pipelines, type Pipeline } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
+import { Split } from "./split.ts";
 import { Staging } from "./staging.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import { writeBytes } from "./write.ts";
 
 const PARAM_BYTES = 128; // 32 scalars
 
 export interface WebGpuDeviceOptions extends GpuOptions {
+  /** The most bytes of all buffers together; by default as many as the GPU gives. */
+  readonly gpuMemory?: number;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
 }
@@ -26,6 +30,7 @@ export class WebGpuDevice implements Device {
   readonly adapter: AdapterFacts;
   /** Resolves when the driver takes the device away; every call then throws this error. */
   readonly lost: Promise<DeviceError>;
+  readonly owner: GPU | undefined; // Dawn's devices die with the object they came from
   readonly #gpu: GPUDevice;
   readonly #faults: Faults;
   readonly #memory: GpuMemory;
@@ -33,26 +38,31 @@ export class WebGpuDevice implements Device {
   readonly #commands: Commands;
   readonly #readback: Readback;
   readonly #staging: Staging;
+  readonly #split: Split;
+  readonly #stopwatch: Stopwatch;
   readonly #params = new DataView(new ArrayBuffer(PARAM_BYTES));
   #scratch: GpuBuffer | undefined;
   #disposed: Promise<void> | undefined;
 
-  private constructor(gpu: GPUDevice, adapter: AdapterFacts) {
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts, { gpu: owner, gpuMemory = Infinity }: WebGpuDeviceOptions) {
+    this.owner = owner;
     this.#gpu = gpu;
     this.adapter = adapter;
     this.#faults = new Faults(gpu, adapter.name);
     this.lost = this.#faults.lost;
-    this.#memory = new GpuMemory(gpu, this.#faults);
+    this.#memory = new GpuMemory(gpu, this.#faults, gpuMemory);
     this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
     this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
     this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
     this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
+    this.#split = new Split(this.#memory, this.#commands, this.#staging.largest);
+    this.#stopwatch = new Stopwatch(gpu, this.#memory, this.#commands, this.#readback);
   }
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
     const adapter = await requestAdapter(options);
-    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter));
+    const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
     try {
       for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
       await device.#faults.settle();
@@ -68,13 +78,19 @@ export class WebGpuDevice implements Device {
   }
 
   get memory(): DeviceMemory & { readonly created: number } {
-    const { live, peak, buffers, created } = this.#memory;
-    return { live, peak, buffers, created };
+    const { live, peak, buffers, limit, created } = this.#memory;
+    return { live, peak, buffers, limit, created };
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
     this.#faults.check();
     return { dtype, shape, buffer: this.#memory.allocate(elementsOf(shape) * bytesOf(dtype), "tensor", label), byteOffset: 0, label };
+  }
+
+  async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
+    this.#faults.check();
+    const buffer = await this.#memory.tryAllocate(elementsOf(shape) * bytesOf(dtype), label);
+    return buffer && { dtype, shape, buffer, byteOffset: 0, label };
   }
 
   free(tensor: Tensor): void {
@@ -93,11 +109,15 @@ export class WebGpuDevice implements Device {
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
     checkOp(op, operands, params);
     this.#faults.check();
-    const paramBytes = this.#encodeParams(op as Op, params);
+    this.#split.run(op as Op, operands, params, (piece, call) => this.#launch(op as Op, piece, call));
+  }
+
+  #launch(op: Op, operands: Operands, params: Params): void {
+    const paramBytes = this.#encodeParams(op, params);
     const { flops } = op.cost(params);
-    const pipelines = this.#pipelines.of(op as Op);
+    const pipelines = this.#pipelines.of(op);
     const tensors = op.operands.map(({ name }) => operands[name]);
-    const { bindings, after } = this.#staging.place(op as Op, tensors, params);
+    const { bindings, after } = this.#staging.place(op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
     for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
     after();
@@ -118,6 +138,10 @@ export class WebGpuDevice implements Device {
     return new Uint8Array(this.#params.buffer, 0, 4 * op.params.length);
   }
 
+  reserve<O extends string, P extends string>(op: Op<O, P>, params: Params<P>): void {
+    if (op.gpu?.scratch) this.#scratchOf(op.gpu.scratch(params));
+  }
+
   #scratchOf(bytes: number): Binding {
     if (!this.#scratch || this.#scratch.bytes < bytes) {
       if (this.#scratch) this.#commands.free(this.#scratch);
@@ -134,6 +158,10 @@ export class WebGpuDevice implements Device {
     const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
     const from = tensor.byteOffset - begin;
     return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
+  }
+
+  time(work: () => void): Promise<number | undefined> {
+    return this.#stopwatch.time(work);
   }
 
   async finish(): Promise<void> {

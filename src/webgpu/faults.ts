@@ -1,5 +1,7 @@
 import { DeviceError, KernelError, MemoryError, type NibbleError } from "../errors.ts";
 
+const LOSS_TOLD = 200; // milliseconds
+
 /**
  * Errors that the GPU reports late. The first one is kept: what was computed after it is worthless,
  * so every later read throws it.
@@ -63,6 +65,13 @@ export class Faults {
   async settle(): Promise<void> {
     await Promise.all(this.#pending);
     this.check();
+  }
+
+  /** What made the GPU refuse a read: the loss of the device is told at about the same time. */
+  async explain(cause: unknown): Promise<NibbleError> {
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_TOLD))]);
+    await Promise.all(this.#pending);
+    return this.#first ?? new DeviceError("webgpu", "the GPU gave nothing back", { got: cause instanceof Error ? cause.message : cause, hint: "create a new device and go on from the last checkpoint", cause });
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { MemoryError } from "../errors.ts";
 import type { DeviceBuffer } from "../tensor.ts";
-import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./constants.ts";
+import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE, STORAGE, UNIFORM } from "./constants.ts";
 import type { Faults } from "./faults.ts";
 
 export class GpuBuffer implements DeviceBuffer {
@@ -18,9 +18,9 @@ export class GpuBuffer implements DeviceBuffer {
 }
 
 /** `own` is for the device itself: scratch and spare buffers. */
-export type GpuBufferUse = "tensor" | "own" | "uniform" | "readback";
+export type GpuBufferUse = "tensor" | "own" | "uniform" | "readback" | "resolve";
 const STORED = STORAGE | COPY_SRC | COPY_DST;
-const USAGE: Record<GpuBufferUse, number> = { tensor: STORED, own: STORED, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST };
+const USAGE: Record<GpuBufferUse, number> = { tensor: STORED, own: STORED, uniform: UNIFORM | COPY_DST, readback: MAP_READ | COPY_DST, resolve: QUERY_RESOLVE | COPY_SRC };
 const ALIGN = 16; // so that a shader may see any tensor as vec4
 
 /** Creates and destroys every buffer of a device, and counts them. */
@@ -32,10 +32,13 @@ export class GpuMemory {
   #peak = 0;
   #created = 0;
   #tensors = 0;
+  /** The most bytes of all buffers together. */
+  readonly limit: number;
 
-  constructor(device: GPUDevice, faults: Faults) {
+  constructor(device: GPUDevice, faults: Faults, limit: number) {
     this.#device = device;
     this.#faults = faults;
+    this.limit = limit;
   }
 
   get live(): number { return this.#bytes; }
@@ -50,7 +53,28 @@ export class GpuMemory {
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
     const limit = this.#device.limits.maxBufferSize;
     if (size > limit) throw outOfMemory(label, size, `at most ${mib(limit)} in one buffer`);
-    const gpu = this.#faults.scoped("out-of-memory", () => this.#device.createBuffer({ label, size, usage: USAGE[use] }), (error) => outOfMemory(label, size, "free GPU memory", error));
+    if (this.#bytes + size > this.limit) throw outOfMemory(label, size, `at most ${mib(this.limit - this.#bytes)}, what is left of ${mib(this.limit)}`);
+    const gpu = this.#faults.scoped("out-of-memory", () => this.#create(size, use, label), (error) => outOfMemory(label, size, "free GPU memory", error));
+    return this.#count(gpu, size, use);
+  }
+
+  /** A tensor's buffer, or undefined when there is no memory for it: known at once, and no fault of the device. */
+  async tryAllocate(bytes: number, label: string): Promise<GpuBuffer | undefined> {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    if (size > this.#device.limits.maxBufferSize || this.#bytes + size > this.limit) return undefined;
+    this.#device.pushErrorScope("out-of-memory");
+    const gpu = this.#create(size, "tensor", label);
+    const buffer = this.#count(gpu, size, "tensor");
+    if (!(await this.#device.popErrorScope())) return buffer;
+    this.free(buffer);
+    return undefined;
+  }
+
+  #create(size: number, use: GpuBufferUse, label: string): GPUBuffer {
+    return this.#device.createBuffer({ label, size, usage: USAGE[use] });
+  }
+
+  #count(gpu: GPUBuffer, size: number, use: GpuBufferUse): GpuBuffer {
     const buffer = new GpuBuffer(gpu, size, this.#created++, use);
     this.#live.add(buffer);
     if (use === "tensor") this.#tensors++;

@@ -50,8 +50,7 @@ export class Readback {
     try {
       await from.gpu.mapAsync(MODE_READ, 0, to.length);
     } catch (cause) {
-      await this.#faults.settle(); // says what went wrong, in most cases
-      throw cause;
+      throw await this.#faults.explain(cause);
     }
     to.set(new Uint8Array(from.gpu.getMappedRange(0, to.length)));
     from.gpu.unmap();

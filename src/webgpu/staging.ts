@@ -14,14 +14,15 @@ export class Staging {
   readonly #memory: GpuMemory;
   readonly #commands: Commands;
   readonly #alignment: number;
-  readonly #largest: number;
+  /** The most bytes of one binding. */
+  readonly largest: number;
   readonly #spare: (GpuBuffer | undefined)[] = []; // by operand
 
   constructor(memory: GpuMemory, commands: Commands, limits: GPUSupportedLimits) {
     this.#memory = memory;
     this.#commands = commands;
     this.#alignment = limits.minStorageBufferOffsetAlignment;
-    this.#largest = Math.floor(limits.maxStorageBufferBindingSize / 16) * 16;
+    this.largest = Math.floor(limits.maxStorageBufferBindingSize / 16) * 16;
   }
 
   /** @throws MemoryError when an operand exceeds what a shader can see at once. */
@@ -31,13 +32,13 @@ export class Staging {
       const tensor = tensors[i];
       const buffer = tensor.buffer as GpuBuffer;
       const bytes = Math.ceil((elementsOf(shape(params)) * bytesOf(tensor.dtype)) / 4) * 4;
-      if (bytes > this.#largest) {
-        throw new MemoryError(op.name, `${tensor.label} is too large for one binding`, { expected: `at most ${mib(this.#largest)}`, got: mib(bytes), hint: "use a smaller batch or max_length" });
+      if (bytes > this.largest) {
+        throw new MemoryError(op.name, `${tensor.label} is too large for one binding`, { expected: `at most ${mib(this.largest)}, this GPU's maxStorageBufferBindingSize`, got: mib(bytes), hint: "use a smaller batch or max_length" });
       }
       const shared = op.operands.some((other, j) => j !== i && tensors[j].buffer === buffer && (other.access !== "in" || access !== "in"));
       if (tensor.byteOffset % this.#alignment === 0 && !shared) {
         // Everything to the end of the buffer: the same bind group then serves every number of rows.
-        return { buffer, offset: tensor.byteOffset, size: Math.min(buffer.bytes - tensor.byteOffset, this.#largest) };
+        return { buffer, offset: tensor.byteOffset, size: Math.min(buffer.bytes - tensor.byteOffset, this.largest) };
       }
       if (tensor.byteOffset % 4) throw new KernelError(op.name, `view of ${tensor.label} (${String(dtype)})`, { expected: "a first byte that is a multiple of 4", got: tensor.byteOffset });
       const spare = this.#spareOf(i, bytes);

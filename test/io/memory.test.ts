@@ -2,6 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { FormatError, ShapeError } from "../../src/errors.ts";
 import { memoryFolder, MemorySink, memorySource } from "../../src/io/memory.ts";
+import { MemoryRun } from "../../src/io/memory-run.ts";
 import { expectError } from "../support/formats.ts";
 
 const test = suite("files in memory");
@@ -42,5 +43,16 @@ test("discarded files never appear", async () => {
 });
 
 test("text that is no UTF-8", () => expectError(() => memoryFolder("m", [["a", Uint8Array.of(0xff)]]).readText("a"), FormatError, /m\/a: text: expected UTF-8/));
+
+test("a run in memory gives its adapter and its checkpoints back", async () => {
+  const run = new MemoryRun("run");
+  await expectError(() => run.source(), ShapeError, /run: result: expected a run that came so far, got checkpoints of the steps \(none\)/);
+  const files = new Map<string, Uint8Array | string>([["adapter_config.json", "{}"]]);
+  assert.is(await run.saveCheckpoint(2, files), "run/checkpoint-2");
+  files.set("late", "");
+  await run.saveResult(files);
+  assert.equal([await run.source().list(), await run.source(2).list()], [["adapter_config.json", "late"], ["adapter_config.json"]]);
+  await expectError(() => run.source(3), ShapeError, /checkpoint 3: .* got checkpoints of the steps 2/);
+});
 
 test.run();

@@ -82,7 +82,7 @@ test("discard leaves nothing, not even the folders on the way", async () => {
 
 test("an existing folder is refused without force", async () => {
   mkdirSync(join(dir, "out"));
-  await expectError(() => createSink(join(dir, "out")), ShapeError, /output folder exists\n {2}hint: use --force/);
+  await expectError(() => createSink(join(dir, "out")), ShapeError, /output folder exists: expected a path where nothing is yet, got a folder\n {2}hint: choose another, or use --force/);
   writeFileSync(join(dir, "file"), "");
   await expectError(() => createSink(join(dir, "file"), { force: true }), ShapeError, /expected a path for a new folder, got an existing file/);
   assert.equal(readdirSync(dir), ["file", "out"]);

@@ -7,6 +7,7 @@ import dequantizeInt8 from "./dequantize-int8.ts";
 import f16ToF32 from "./f16-to-f32.ts";
 import f32ToBf16 from "./f32-to-bf16.ts";
 import f32ToF16 from "./f32-to-f16.ts";
+import multiplyAddPeak from "./multiply-add-peak.ts";
 import quantize4bit from "./quantize-4bit.ts";
 import quantize8bit from "./quantize-8bit.ts";
 import quantizeInt4 from "./quantize-int4.ts";
@@ -72,4 +73,5 @@ export const opTests: OpTest[] = [
   quantizeInt4,
   dequantizeInt8,
   dequantizeInt4,
+  multiplyAddPeak,
 ];

@@ -2,28 +2,14 @@
 // given bitsandbytes' own offsets. usage: node test/peers/check-smollm2.mjs GGUF SUMS.json OUT   (OUT is left as `quantize` writes it by default)
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { pathToFileURL } from "node:url";
-import esbuild from "esbuild";
+import { engine } from "./engine.mjs";
 
 const [gguf, sums, out] = process.argv.slice(2);
 if (!out) throw new Error("usage: check-smollm2.mjs GGUF SUMS.json OUT");
-const bundle = ".tmp/peers/engine.mjs";
-await esbuild.build({
-  stdin: {
-    contents: `
-      export { quantize } from "./src/commands/quantize.ts";
-      export { createSink, openSource } from "./src/io/node.ts";
-      export { MemorySink } from "./src/io/memory.ts";
-      export { readSafetensors } from "./src/format/safetensors.ts";
-      export { WasmDevice } from "./src/wasm/device.ts";`,
-    resolveDir: ".",
-  },
-  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", loader: { ".wasm": "binary" }, outfile: bundle,
-});
-const { quantize, createSink, openSource, MemorySink, readSafetensors, WasmDevice } = await import(pathToFileURL(bundle).href);
+const { quantize, createSink, openSource, MemorySink, readSafetensors, WasmDevice, kernels } = engine;
 
 const { tensors: golden } = JSON.parse(readFileSync(sums, "utf8"));
-const device = await WasmDevice.create();
+const device = await WasmDevice.create({ wasm: kernels });
 const sha = (data) => createHash("sha256").update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex");
 
 async function run(output, options) {

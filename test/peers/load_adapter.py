@@ -19,11 +19,7 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
-from common import as_folder, load_base, read_ids, write_logits
-
-
-def is_quantized(folder):
-    return "quantization_config" in json.loads((Path(folder) / "config.json").read_text())
+from common import as_folder, is_quantized, load_base, read_ids, write_logits
 
 
 def main():

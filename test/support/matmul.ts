@@ -33,7 +33,7 @@ function sized(m: number, n: number, k: number, accumulate: number): OpCase {
   };
 }
 
-/** Every remainder of 6 rows, 8 columns, 256 of k; several tiles of 192 rows and 64 columns; nothing at all. */
+/** Every remainder of 6 and of 5 rows, 8 columns, 256 of k; several tiles of 180 rows and 64 columns; nothing at all. */
 export function matmulCases(): OpCase[] {
   return [
     sized(1, 1, 1, 0), sized(2, 7, 3, 0), sized(3, 8, 5, 1), sized(5, 9, 16, 0), sized(11, 15, 17, 1),

@@ -48,7 +48,8 @@ export async function runOp(device: Device, test: OpTest, { params, inputs, dtyp
 }
 
 export function sameBits(a: TypedArray, b: TypedArray): boolean {
-  return a.byteLength === b.byteLength && Buffer.compare(bytesOfArray(a), bytesOfArray(b)) === 0;
+  const [bytes, others] = [bytesOfArray(a), bytesOfArray(b)];
+  return bytes.length === others.length && bytes.every((byte, i) => byte === others[i]);
 }
 
 function bytesOfArray(a: TypedArray): Uint8Array {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Loads a 4-bit folder (nibblelm quantize) with Transformers + bitsandbytes, checks every quantized layer, generates.
+"""Loads a model folder (nibblelm quantize, nibblelm merge) with Transformers, checks every 4-bit layer, generates.
 
-usage: load_quantized.py DIR [--prompt TEXT] [--tokenizer DIR] [--prompt-ids JSON] [--ids IDS --out FILE [--last 8]]
+usage: load_model.py DIR [--prompt TEXT] [--tokenizer DIR] [--prompt-ids JSON] [--ids IDS --out FILE [--last 8]]
 IDS: JSON text, a .json file or a .safetensors with input_ids. FILE: .safetensors or .json, gets the logits.
 Prints one JSON object; exit code 1 if a layer is wrong. Needs the packages of bench/peers/requirements.txt.
 """
@@ -17,7 +17,7 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 from transformers import AutoTokenizer
 
-from common import load_base, read_ids, write_logits
+from common import is_quantized, load_base, read_ids, write_logits
 
 
 def problems(name, layer):
@@ -62,7 +62,9 @@ def main():
 
     model = load_base(args.folder, "stored")
     layers = {name: m for name, m in model.named_modules() if isinstance(m, Linear4bit)}
-    wrong = [p for name, layer in layers.items() for p in problems(name, layer)] if layers else ["no 4-bit layer at all"]
+    wrong = [p for name, layer in layers.items() for p in problems(name, layer)]
+    if bool(layers) != is_quantized(args.folder):
+        wrong.append(f"quantization_config and weights disagree: {len(layers)} layers in 4 bits")
     states = [layer.weight.quant_state for layer in layers.values()]
     result = {
         "linear4bit": len(layers),

@@ -1,0 +1,107 @@
+import { bench, type BenchOptions, type BenchResult } from "../commands/bench/bench.ts";
+import type { BenchDevice } from "../commands/bench/measure.ts";
+import { compareRows, readReport, type Comparison, type EarlierReport } from "../commands/bench/report.ts";
+import { SUITE_NAMES, SUITES, type SuiteName } from "../commands/bench/suites.ts";
+import { ShapeError } from "../errors.ts";
+import { planThreads } from "../io/threads-node.ts";
+import { benchTable, comparisonTable, limitsTable } from "./bench-report.ts";
+import { cliCommand } from "./command.ts";
+import { openDevice } from "./device.ts";
+import { machineFacts } from "./doctor-facts.ts";
+import { plural } from "./format.ts";
+import { snakeCased } from "./json.ts";
+import { checkWritable, readFileBytes, replaceFile } from "./files.ts";
+import { nearest } from "./nearest.ts";
+import type { Values } from "./options.ts";
+import type { Output } from "./output.ts";
+import { DEMO, openModelSource } from "./sources.ts";
+
+// A device that holds back, as with --polite, would be measured holding back.
+const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
+
+const NAMES: readonly string[] = [...SUITE_NAMES, "all"];
+const NO_SUCH_DEVICE = 3;
+
+const DIFFERS = {
+  threads: { kind: "threadCounts", hint: "N,N", default: 1, help: "numbers of threads to measure, in turns; auto leaves one core free" },
+  json: { kind: "optional", hint: "[FILE]", help: "keep the report as JSON in FILE; without FILE, JSON lines on stdout and all else on stderr" },
+  model: { default: DEMO, help: "for train and generate: a model folder, a .gguf file, or demo" },
+} as const;
+
+export const command = cliCommand({
+  name: "bench",
+  positional: { name: NAMES.join("|"), help: SUITE_NAMES.map((name) => `${name}: ${SUITES[name].summary}`).join("; "), required: true },
+  flags: ["model", ...DEVICE_FLAGS, "size", "compare", "json"],
+  differs: DIFFERS,
+  examples: ["nibblelm bench quantize", "nibblelm bench matmul --threads 1,2 --size 512x1536x576", "nibblelm bench all --json before.json", "nibblelm bench all --compare before.json"],
+}, async (values, session) => {
+  const { output, signal } = session;
+  const file = values.json || undefined;
+  output.json = values.json === "";
+  const what = benchName(values.argument!);
+  const earlier = values.compare === undefined ? undefined : readReport(await readFileBytes(values.compare), values.compare);
+  if (file !== undefined) await checkWritable(file);
+  const devices: Devices = { measured: [], others: [] };
+  try {
+    const model = await openModelSource(values.model ?? DEMO, session);
+    await openDevices(values, output, devices);
+    const facts = machineFacts();
+    const about = `${facts.cpu.model}, ${plural(facts.cpu.cores, "core")}, ${facts.runtime}, ${facts.platform}, nibblelm ${facts.version}`;
+    const bar = output.progress("bench");
+    const options: BenchOptions = {
+      what, model, devices: devices.measured, peaks: devices.others, sizes: values.size, memory: memoryBudget(facts.memory), signal,
+      onCase: (row) => output.object({ event: "case", ...(snakeCased(row) as object) }),
+      onProgress: (done, total, next) => (done ? bar.update(done, total, [next]) : output.note(about)),
+    };
+    const result = await bench(options);
+    output.endProgress();
+    const comparison = earlier && compareRows(earlier.rows, result.cases);
+    const report = { machine: snakeCased(facts) as object, date: new Date().toISOString(), ...(snakeCased({ ...result, comparison }) as object) };
+    print(result, comparison, earlier, (line) => output.line(line));
+    output.object({ event: "result", ...report });
+    if (file !== undefined) await replaceFile(file, `${JSON.stringify(report, undefined, 1)}\n`);
+    return result.cases.some((row) => row.missing === undefined) ? 0 : NO_SUCH_DEVICE;
+  } finally {
+    for (const { device } of [...devices.measured, ...devices.others]) await device.dispose();
+  }
+});
+
+function benchName(name: string): SuiteName | "all" {
+  if (NAMES.includes(name)) return name as SuiteName | "all";
+  const near = nearest(name, NAMES);
+  throw new ShapeError("bench", name, { expected: NAMES.join(", "), got: JSON.stringify(name), ...(near ? { hint: `did you mean nibblelm bench ${near}?` } : {}) });
+}
+
+type DeviceValues = Values<(typeof DEVICE_FLAGS)[number], { threads: typeof DIFFERS.threads }>;
+
+interface Devices {
+  /** One for each number of threads. */
+  readonly measured: BenchDevice[];
+  /** One thread of the other build, to show its peak. */
+  readonly others: BenchDevice[];
+}
+
+/** Opens into `devices`, so that its caller can close what was opened when this fails half-way. */
+async function openDevices(values: DeviceValues, output: Output, { measured, others }: Devices): Promise<void> {
+  const open = async (threads: number, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device: values.device, threads, relaxedSimd }, output), threads });
+  if (values.device === "webgpu") return void measured.push(await open(1));
+  for (const count of new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads))) measured.push(await open(count));
+  const other = await open(1, values.relaxedSimd === false);
+  if (other.device.build === measured[0].device.build) await other.device.dispose(); // the engine has one build only
+  else others.push(other);
+}
+
+/** What is measured and its copies on the host may take half of what is free. */
+function memoryBudget({ free, limit }: { readonly free: number; readonly limit: number | undefined }): number {
+  return Math.min(free, limit ?? Infinity) / 2;
+}
+
+function print(result: BenchResult, comparison: readonly Comparison[] | undefined, earlier: EarlierReport | undefined, line: (text: string) => void): void {
+  for (const row of limitsTable(result.limits)) line(row);
+  line("");
+  for (const row of benchTable(result.cases)) line(row);
+  if (!comparison || !earlier) return;
+  line("");
+  for (const row of comparisonTable(comparison)) line(row);
+  if (!comparison.length) line("the earlier report has none of these cases: same sizes, threads, device and build?");
+}

@@ -1,0 +1,41 @@
+import type { Device } from "../../device.ts";
+import type { TokenRow } from "../../data/collate.ts";
+import type { AdapterConfig } from "../../format/peft.ts";
+import type { SourceFolder } from "../../io/types.ts";
+import { BatchPass } from "../../nn/batch-pass.ts";
+import { AdamW, ADAMW_DEFAULTS } from "../../optim/adamw.ts";
+import { trainingStep } from "../../optim/training-step.ts";
+import { adapterModules, attachForTraining, initialAdapter } from "../attach-adapter.ts";
+import { TRAIN_DEFAULTS } from "../train-options.ts";
+import type { BenchCase } from "./bench-case.ts";
+import { loadQuantized, shortName, someIds } from "./model-cases.ts";
+import type { Timed } from "./timing.ts";
+
+const { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, learningRate, activationMemory, seed } = TRAIN_DEFAULTS;
+
+/** Whole optimizer steps of `train` with its defaults: forward, loss, backward, clip, AdamW, read-back. */
+export function trainCase(model: SourceFolder, batch: number, length: number): BenchCase {
+  return { op: "train", shape: `${shortName(model)} ${batch}x${length}`, tokens: batch * length, limit: "multiply-add", prepare: (device) => timedSteps(device, model, batch, length) };
+}
+
+async function timedSteps(device: Device, source: SourceFolder, batch: number, length: number): Promise<Timed> {
+  const { llama: model } = await loadQuantized(device, source);
+  const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: source.name };
+  const modules = adapterModules(model, config);
+  const parameters = attachForTraining(model, modules, loraDropout, seed);
+  parameters.write(parameters.param, initialAdapter(modules, seed));
+  const optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS);
+  const sizes = { batch, length, microBatches: 1, rank: r, training: true, dropout: loraDropout > 0 };
+  const recompute = BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory;
+  const pass = new BatchPass(model, { ...sizes, recompute });
+  const rows = Array.from({ length: batch }, (_, i): TokenRow => {
+    const inputIds = someIds(length, model.shape.vocabSize, i * length);
+    return { inputIds, labels: inputIds };
+  });
+  let step = 0;
+  return {
+    async run(times) {
+      for (let i = 0; i < times; i++) await trainingStep(device, pass, optimizer, rows, batch, step++, learningRate, false);
+    },
+  };
+}

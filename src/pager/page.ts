@@ -1,0 +1,74 @@
+import { bytesOf, type DType } from "../dtype.ts";
+
+/** One tensor of a page. */
+export interface PagePart {
+  readonly dtype: DType;
+  readonly elements: number;
+  readonly label: string;
+}
+
+/** … and how to get its bytes again. */
+export interface PageSource extends PagePart {
+  /** Fills `into`, which has exactly the tensor's bytes, with the same bytes every time. */
+  readonly read: (into: Uint8Array<ArrayBuffer>) => Promise<void> | void;
+}
+
+/** Where any device accepts the beginning of a tensor inside a buffer. */
+const ALIGN = 256;
+
+/**
+ * What moves between the tiers as one: the frozen tensors of a layer, whole blocks with their constants,
+ * one after the other. Nobody ever writes to a page, so giving one up costs nothing.
+ */
+export class Page {
+  readonly name: string;
+  readonly parts: readonly PagePart[];
+  /** First byte of each part. */
+  readonly offsets: readonly number[];
+  readonly bytes: number;
+  /** All of it in host memory, for a page that cannot be read again. */
+  host: Uint8Array<ArrayBuffer> | undefined;
+  #reads: readonly PageSource["read"][];
+
+  constructor(name: string, sources: readonly PageSource[]) {
+    this.name = name;
+    this.parts = sources.map(({ dtype, elements, label }) => ({ dtype, elements, label }));
+    this.#reads = sources.map(({ read }) => read);
+    let at = 0;
+    this.offsets = this.parts.map(({ dtype, elements }) => {
+      const here = at;
+      at += Math.ceil((elements * bytesOf(dtype)) / ALIGN) * ALIGN;
+      return here;
+    });
+    this.bytes = at;
+  }
+
+  /** Reads it for good: there will be nothing left to read it from. */
+  async keep(): Promise<void> {
+    const host = new Uint8Array(this.bytes);
+    await this.read(host);
+    this.host = host;
+    this.#reads = []; // and with them what they hold
+  }
+
+  /** Fills the first `bytes` bytes of `into`. */
+  async read(into: Uint8Array<ArrayBuffer>): Promise<void> {
+    for (const [i, read] of this.#reads.entries()) {
+      const { dtype, elements } = this.parts[i];
+      await read(into.subarray(this.offsets[i], this.offsets[i] + elements * bytesOf(dtype)));
+    }
+  }
+}
+
+/** Of bytes that are a multiple of 16: four lanes of FNV-1a over words, so any single word that differs shows. */
+export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  let a = 1, b = 2, c = 3, d = 4;
+  for (let i = 0; i < words.length; i += 4) {
+    a = Math.imul(a ^ words[i], 16777619);
+    b = Math.imul(b ^ words[i + 1], 16777619);
+    c = Math.imul(c ^ words[i + 2], 16777619);
+    d = Math.imul(d ^ words[i + 3], 16777619);
+  }
+  return (a ^ (b << 7 | b >>> 25) ^ (c << 15 | c >>> 17) ^ (d << 23 | d >>> 9)) >>> 0;
+}

@@ -1,0 +1,49 @@
+/** The element with this id. Every id is in index.html, so a missing one is a mistake of ours. */
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`no element #${id}`);
+  return element as T;
+}
+
+export const button = (id: string): HTMLButtonElement => byId<HTMLButtonElement>(id);
+
+export function show(id: string, yes = true): void {
+  byId(id).hidden = !yes;
+}
+
+export function text(id: string, value: string): void {
+  byId(id).textContent = value;
+}
+
+export function bytes(n: number): string {
+  return n >= 1e9 ? `${(n / 1e9).toFixed(2)} GB` : n >= 1e6 ? `${(n / 1e6).toPrecision(3)} MB` : `${Math.ceil(n / 1e3)} kB`;
+}
+
+export function millions(n: number): string {
+  return n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : `${(n / 1e6).toPrecision(3)} million`;
+}
+
+/** Lets files be dropped on a section; folders are walked through. */
+export function onDrop(id: string, take: (files: File[]) => void): void {
+  const section = byId(id);
+  section.addEventListener("dragover", (event) => { event.preventDefault(); section.classList.add("over"); });
+  section.addEventListener("dragleave", () => section.classList.remove("over"));
+  section.addEventListener("drop", (event) => {
+    event.preventDefault();
+    section.classList.remove("over");
+    const items = [...(event.dataTransfer?.items ?? [])];
+    void Promise.all(items.map((item) => filesOf(item.webkitGetAsEntry()))).then((lists) => take(lists.flat()));
+  });
+}
+
+async function filesOf(entry: FileSystemEntry | null): Promise<File[]> {
+  if (!entry) return [];
+  if (entry.isFile) return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const files: File[] = [];
+  for (;;) { // a reader gives its entries by the hundred
+    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!entries.length) return files;
+    for (const inner of entries) if (inner.isFile) files.push(...(await filesOf(inner)));
+  }
+}

@@ -1,0 +1,196 @@
+import { cp, mkdtemp, open, readFile, stat, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { loadModel } from "../src/commands/language-model.ts";
+import { quantize } from "../src/commands/quantize.ts";
+import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
+import { loadDataset } from "../src/data/dataset.ts";
+import type { Device } from "../src/device.ts";
+import { FormatError, MemoryError } from "../src/errors.ts";
+import { openRunFolder } from "../src/io/node-run-folder.ts";
+import { createSink, openSource } from "../src/io/node.ts";
+import { nodeWorkers } from "../src/io/workers-node.ts";
+import type { PagingOptions, PagingStats } from "../src/pager/pager.ts";
+import { kernels } from "#kernels";
+import { WasmDevice } from "../src/wasm/device.ts";
+import { webGpuDevice } from "./support/devices.ts";
+import { integers } from "./support/numbers.ts";
+
+const LAYERS = 6; // of the demo model
+const PAGE = 205_056; // bytes of one of them in NF4 with double quantization, tensors on multiples of 256
+
+const folder = await mkdtemp(join(tmpdir(), "nibblelm-paging-"));
+const MODEL = join(folder, "demo-nf4");
+const lines = Array.from({ length: 8 }, (_, i) => JSON.stringify({ input_ids: [...integers(5 + ((i * 5) % 7), i + 1, 2048)] }));
+const DATA = { name: "rows.jsonl", bytes: new TextEncoder().encode(lines.join("\n")) };
+const STEPS = 2, MICRO_BATCHES = 2, BATCH = 2;
+let runs = 0;
+
+interface Run { readonly result: TrainResult; readonly adapter: Buffer; readonly losses: number[] }
+
+async function run(device: Device, given: Partial<TrainCall> = {}): Promise<Run> {
+  const path = join(folder, `run-${runs++}`);
+  const losses: number[] = [];
+  const result = await train({
+    model: await openSource(MODEL), data: DATA, evalData: DATA, output: await openRunFolder(path), device, r: 4, loraAlpha: 8, loraDropout: 0.1, learningRate: 1e-3,
+    perDeviceTrainBatchSize: BATCH, gradientAccumulationSteps: MICRO_BATCHES, maxSteps: STEPS, saveSteps: 1, maxLength: 16, seed: 7, onStep: ({ loss, gradNorm }) => losses.push(loss, gradNorm), ...given,
+  });
+  return { result, losses, adapter: await readFile(join(path, "adapter_model.safetensors")) };
+}
+
+function expectSame(got: Run, want: Run, what: string): void {
+  assert.equal(got.losses, want.losses, what);
+  assert.is(got.result.evalLoss, want.result.evalLoss, what);
+  assert.ok(got.adapter.equals(want.adapter), `${what}: adapter bytes`);
+}
+
+/** Every micro-batch loads 2 (L − k) pages and the first L − k + L; every batch of the evaluation L − k or one more. */
+function expectLoads(stats: PagingStats | undefined, frames: number): void {
+  const missing = LAYERS - frames;
+  const training = frames + STEPS * MICRO_BATCHES * 2 * missing;
+  const evaluations = lines.length / BATCH;
+  const { loads, ...rest } = stats!;
+  assert.equal([rest.pages, rest.frames, rest.frameBytes, rest.peakFrameBytes, rest.bytesUp, rest.bytesDown], [LAYERS, frames, PAGE, frames * PAGE, loads * PAGE, 0]);
+  assert.ok(loads >= training + evaluations * missing - missing && loads <= training + evaluations * (missing + 1), `${loads} loads with ${frames} frames`);
+  if (frames === LAYERS) assert.is(loads, LAYERS);
+}
+
+async function answer(device: Device, paging?: PagingOptions): Promise<{ ids: readonly number[]; loads: number; loss: number }> {
+  const model = await loadModel({ model: await openSource(MODEL), device, paging });
+  const answer = model.generate({ prompt: "Alice was beginning to get very tired", maxNewTokens: 8, temperature: 0 });
+  let next = await answer.next();
+  while (!next.done) next = await answer.next();
+  const loads = model.paging?.loads ?? 0;
+  const { loss } = await model.evaluate(loadDataset(DATA.bytes, { fileName: DATA.name, tokenizer: model.tokenizer, maxLength: 32, vocabSize: model.config.vocabSize }).rows);
+  model.dispose();
+  return { ids: next.value.ids, loads, loss };
+}
+
+const preparing = suite("paging: a model in 4 bits to page");
+preparing("is written", async () => {
+  await using device = await WasmDevice.create({ wasm: kernels });
+  await quantize({ model: await openSource("src/demo"), output: await createSink(MODEL), device });
+});
+preparing.run();
+
+/** The same on every device; with `brief` only what threads could change. */
+function onDevice(name: string, make: (limit?: number) => Promise<Device>, counts: readonly number[], brief = false): void {
+  const paging = suite(`paging on ${name}`);
+
+  paging("every number of frames trains to the same bits as no paging, with the fewest loads", async () => {
+    await using resident = await make();
+    const whole = await run(resident);
+    assert.is(whole.result.paging, undefined);
+    for (const frames of counts) {
+      await using device = await make();
+      const before = device.memory.buffers;
+      const paged = await run(device, { paging: { frames } });
+      expectSame(paged, whole, `${frames} frames`);
+      expectLoads(paged.result.paging, frames);
+      assert.is(device.memory.buffers, before, "all memory is given back");
+    }
+    await using device = await make();
+    expectSame(await run(device, { paging: { frames: 2, hostMemory: 3 * PAGE }, gradientCheckpointing: true }), whole, "recomputed activations, little host memory");
+  });
+  if (brief) return paging.run();
+
+  paging("only the top layers trained", async () => {
+    const top = { targetModules: "model\\.layers\\.[45]\\..*_proj" };
+    await using resident = await make();
+    await using device = await make();
+    const paged = await run(device, { ...top, paging: { frames: 3 } });
+    expectSame(paged, await run(resident, top), "top layers");
+    assert.ok(paged.result.paging!.loads < 5 * LAYERS * STEPS * MICRO_BATCHES);
+  });
+
+  paging("every number of frames generates the same tokens and measures the same loss", async () => {
+    await using resident = await make();
+    const whole = await answer(resident);
+    for (const frames of [2, 5]) {
+      await using device = await make();
+      const paged = await answer(device, { frames });
+      assert.equal(paged.ids, whole.ids);
+      assert.is(paged.loss, whole.loss);
+      assert.ok(paged.loads <= LAYERS + 7 * (LAYERS - frames + 1), `${paged.loads} loads with ${frames} frames`);
+    }
+  });
+
+  paging("a limit is kept by the byte; pages fill what it leaves, and the smallest that the error names works", async () => {
+    await using resident = await make();
+    const whole = await run(resident);
+    await using tight = await make(resident.memory.peak / 2);
+    const message = await rejects(() => run(tight), MemoryError, /memory: limit for .*: expected at least \d+ bytes, got \d+\n {2}hint/);
+    const smallest = Number(/at least (\d+)/.exec(message)![1]);
+    for (const frames of [2, 4]) {
+      const limit = smallest + (frames - 2) * PAGE;
+      await using device = await make(limit);
+      const paged = await run(device, { paging: { hostMemory: 0 } });
+      expectSame(paged, whole, `${limit} bytes`);
+      assert.is(paged.result.paging!.frames, frames);
+      assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
+    }
+  });
+
+  paging("a file that changes or becomes shorter stops the run, names the layer and leaves the last checkpoint", async () => {
+    for (const [change, message] of [["byte", /layers\.\d: checksum of a page/], ["end", /became shorter/]] as const) {
+      const model = join(folder, `changing-${runs}`);
+      await cp(MODEL, model, { recursive: true });
+      const file = join(model, "model.safetensors");
+      const path = join(folder, `stopped-${runs++}`);
+      await using device = await make();
+      const before = device.memory.buffers;
+      const spoil = async (): Promise<void> => {
+        const { size } = await stat(file);
+        if (change === "end") return truncate(file, 2 ** 20);
+        const handle = await open(file, "r+");
+        for (let at = 2 ** 20; at < size; at += 65536) await handle.write(Uint8Array.of(1, 2, 3, 4), 0, 4, at);
+        await handle.close();
+      };
+      const steps = { output: await openRunFolder(path), model: await openSource(model), paging: { frames: 2, hostMemory: 0 } };
+      let spoiled: Promise<void> | undefined;
+      await rejects(() => run(device, { ...steps, onProgress: (event) => { if (event.phase === "saved") spoiled ??= spoil(); } }), FormatError, message);
+      await spoiled;
+      assert.ok((await readFile(join(path, "checkpoint-1", "adapter_model.safetensors"))).length > 0);
+      await device.finish();
+      assert.is(device.memory.buffers, before, "all memory is given back");
+    }
+  });
+
+  paging.run();
+}
+
+onDevice("wasm", (limit) => WasmDevice.create({ wasm: kernels, ...(limit === undefined ? {} : { hostMemory: limit }) }), [2, 3, 4, 5, 6]);
+onDevice("wasm, 3 threads", () => WasmDevice.create({ wasm: kernels, threads: 3, workers: nodeWorkers }), [3], true);
+const gpu = await webGpuDevice();
+if (gpu) onDevice(gpu.description, async (limit) => (await webGpuDevice(limit === undefined ? {} : { gpuMemory: limit }))!, [2, 4, 6]);
+
+const made = suite("paging: a base that is quantized while it is loaded");
+const dense = { model: await openSource("src/demo"), paging: { frames: 2 } };
+made("has no file to read pages from: on the CPU the error says what to do", async () => {
+  await using cpu = await WasmDevice.create({ wasm: kernels });
+  await rejects(() => run(cpu, dense), MemoryError, /being quantized: .*\n {2}hint: write the 4-bit model once with `nibblelm quantize`/);
+});
+if (gpu) {
+  made("on a GPU pages come from host memory, within its budget", async () => {
+    await using device = (await webGpuDevice())!;
+    await using resident = (await webGpuDevice())!;
+    const paged = await run(device, dense);
+    expectSame(paged, await run(resident, { model: dense.model }), "quantized while loading");
+    assert.equal([paged.result.paging!.bytesRead, paged.result.paging!.stalls, paged.result.paging!.peakHostBytes], [0, 0, LAYERS * PAGE]);
+    await rejects(() => run(device, { ...dense, paging: { frames: 2, hostMemory: 3 * PAGE } }), MemoryError, /host memory for layers that were quantized: expected at most 615168 bytes/);
+  });
+}
+made.run();
+
+async function rejects(work: () => Promise<unknown>, kind: new (...args: never[]) => Error, message: RegExp): Promise<string> {
+  try {
+    await work();
+  } catch (error) {
+    assert.instance(error, kind);
+    assert.match((error as Error).message, message);
+    return (error as Error).message;
+  }
+  return assert.unreachable(`no error like ${message}`) as never;
+}

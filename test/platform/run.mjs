@@ -1,0 +1,19 @@
+// Packs the package, installs it into an empty project and runs it for real in every runtime it is meant for.
+// node test/platform/run.mjs [servers] [chromium] [edge]     after npm run build
+import { chromium } from "./cases/chromium.mjs";
+import { edge } from "./cases/edge.mjs";
+import { servers } from "./cases/servers.mjs";
+import { makeProject } from "./support/project.mjs";
+import { Report } from "./support/report.mjs";
+
+const CASES = { servers, chromium, edge };
+const names = process.argv.slice(2).length ? process.argv.slice(2) : Object.keys(CASES);
+const report = new Report();
+const { folder, remove } = makeProject();
+try {
+  for (const name of names) await CASES[name](report, folder);
+} finally {
+  remove();
+}
+console.log(`platforms: ${report.passed} passed, ${report.failed} failed`);
+process.exitCode = report.failed || !report.passed ? 1 : 0;
