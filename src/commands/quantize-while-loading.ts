@@ -3,7 +3,8 @@ import type { Checkpoint, DenseTensor } from "../format/checkpoint.ts";
 import { dynamicTable } from "../format/code-tables.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import type { QuantizedWeight } from "../nn/weight.ts";
-import { meanOf, Quantizer } from "../quant/quantizer.ts";
+import { nestedOffsetOf } from "../quant/nested-offset.ts";
+import { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { CHUNK, readAsF32 } from "./read-tensor.ts";
 import type { QuantizeOnLoad } from "./train-options.ts";
@@ -55,7 +56,7 @@ export async function quantizeWhileLoading(device: Device, source: DenseTensor, 
 
 async function doubleQuantize(device: Device, quantizer: Quantizer, weight: QuantizedWeight, blocks: number): Promise<QuantizedWeight> {
   const { label } = weight.packed;
-  const nestedOffset = meanOf((await device.read(weight.absmax)) as Float32Array);
+  const nestedOffset = nestedOffsetOf((await device.read(weight.absmax)) as Float32Array);
   const absmax = device.allocate("u8", [blocks], `${label}.absmax`);
   const nestedAbsmax = device.allocate("f32", [Math.ceil(blocks / NESTED_BLOCKSIZE)], `${label}.nested_absmax`);
   quantizer.nest(weight.absmax, absmax, nestedAbsmax, blocks, nestedOffset);

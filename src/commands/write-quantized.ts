@@ -85,7 +85,8 @@ export class QuantizedTarget implements TensorTarget {
 
   #keep(absmax: Float32Array, block: number): void {
     this.#kept?.set(absmax, block);
-    for (const value of absmax) {
+    for (let i = 0; i < absmax.length; i++) {
+      const value = absmax[i];
       if (!Number.isFinite(value)) continue;
       this.#sum += value;
       this.#finite++;

@@ -51,10 +51,3 @@ export class Quantizer {
     for (const tensor of [this.#thresholds, this.#codes, this.#lut]) if (tensor) this.#device.free(tensor);
   }
 }
-
-/** The offset of double quantization: float64 mean, rounded once. */
-export function meanOf(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return Math.fround(sum / values.length);
-}

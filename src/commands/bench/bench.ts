@@ -20,7 +20,7 @@ export interface BenchOptions {
   readonly model: SourceFolder;
   /** Bytes of device memory that may be used in all. */
   readonly memory: number;
-  /** How long to measure each case on each device; default 1. */
+  /** How long to measure each case on each device; default 0.5. */
   readonly seconds?: number | undefined;
   readonly onLimit?: (row: BenchRow) => void;
   readonly onCase?: (row: BenchRow) => void;
@@ -34,14 +34,14 @@ export interface BenchResult {
   readonly cases: readonly BenchRow[];
 }
 
-const CALIBRATION_PART = 0.3; // of the time of a case, which has its limit measured beside it anyway
+const CALIBRATION_PART = 0.5; // of the time of a case, which has its limit measured beside it anyway
 
 /**
  * Measures the machine, then the cases, each beside its limit. Wall time; what is wrong in the call is refused
  * before anything is measured. @throws ShapeError, MemoryError, DeviceError
  */
 export async function bench(options: BenchOptions): Promise<BenchResult> {
-  const { what, devices, peaks = [], memory, seconds = 1, signal, onLimit, onCase, onProgress } = options;
+  const { what, devices, peaks = [], memory, seconds = 0.5, signal, onLimit, onCase, onProgress } = options;
   const groups = groupsOf(options);
   const budget: Budget = { total: memory, used: 0 };
   const timing = { seconds, signal };

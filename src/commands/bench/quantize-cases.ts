@@ -2,7 +2,8 @@ import type { Device } from "../../device.ts";
 import { codeTable, dynamicTable } from "../../format/code-tables.ts";
 import { NESTED_BLOCKSIZE } from "../../format/quant-state.ts";
 import { dequantize4bit } from "../../ops/index.ts";
-import { meanOf, Quantizer } from "../../quant/quantizer.ts";
+import { nestedOffsetOf } from "../../quant/nested-offset.ts";
+import { Quantizer } from "../../quant/quantizer.ts";
 import type { Tensor } from "../../tensor.ts";
 import type { BenchCase } from "./bench-case.ts";
 import { sample } from "./op-case.ts";
@@ -47,7 +48,7 @@ async function timedQuantize(device: Device, n: number, double: boolean): Promis
     async run(times) {
       for (let i = 0; i < times; i++) {
         quantizer.quantize(x, packed, absmax, n);
-        if (double) quantizer.nest(absmax, q, nested, blocks, meanOf((await device.read(absmax)) as Float32Array));
+        if (double) quantizer.nest(absmax, q, nested, blocks, nestedOffsetOf((await device.read(absmax)) as Float32Array));
       }
       await device.finish();
     },

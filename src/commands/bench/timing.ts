@@ -16,7 +16,7 @@ export interface TimingOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const WARM_PART = 0.2; // of the time to measure: the engine's optimizing tier needs some hundred calls
+const WARM_PART = 0.4; // of the time to measure: the engine's optimizing tier needs some hundred calls
 const ROUND_MS = 10; // long beside the clock's steps and the time it takes to wake workers
 const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 31;
@@ -25,7 +25,7 @@ const MOST_ROUNDS = 31;
  * Milliseconds of one run of each item. Items take turns, round by round, so that a machine that slows down for a while
  * slows all of them: ratios within one call are what to trust.
  */
-export async function interleave(items: readonly Timed[], { clock = () => performance.now(), seconds = 1, signal }: TimingOptions = {}): Promise<Spread[]> {
+export async function interleave(items: readonly Timed[], { clock = () => performance.now(), seconds = 0.5, signal }: TimingOptions = {}): Promise<Spread[]> {
   const repeats: number[] = [];
   let longest = ROUND_MS;
   for (const item of items) {
