@@ -5,21 +5,34 @@ import { packTransposed, PANEL_COLUMNS } from "./panel";
 
 /** A run of 32 elements that starts at a multiple of 32 is 16 whole bytes of one block. */
 const RUN = 32;
+const TURNED_BYTES: usize = 128; // 8 runs
+
+/** Whether a block begins at element `i` of rows of k elements; where rows are whole blocks, all of them begin one together. */
+// @ts-ignore: decorator
+@inline
+function beginsBlock(w: Weights4, k: i32, i: i32): bool {
+  const whole = (1 << w.shift) - 1;
+  return (i & (k & whole ? RUN - 1 : whole)) == 0;
+}
 
 /** panel ← rows [row, row + columns) of W[., k], transposed, k from k0 on. `spare`: 8 · depth floats. */
 export function decodeTransposed(w: Weights4, k: i32, row: i32, columns: i32, k0: i32, depth: i32, panel: usize, spare: usize): void {
   if (columns == PANEL_COLUMNS && ((k | k0 | depth) & (RUN - 1)) == 0) {
-    // Where rows are whole blocks, all of them begin a block together.
-    const whole = (1 << w.shift) - 1;
-    const period = k & whole ? RUN - 1 : whole;
-    const first = row * k + k0;
+    const planes = w.planes;
     let low = f32x4.splat(0), high = low;
+    let to = panel;
     for (let i = 0; i < depth; i += RUN) {
-      if (i == 0 || ((k0 + i) & period) == 0) {
-        low = scalesOf(w, first + i, k);
-        high = scalesOf(w, first + i + 4 * k, k);
+      const at = row * k + k0 + i;
+      if (i == 0 || beginsBlock(w, k, k0 + i)) {
+        low = scalesOf(w, at, k);
+        high = scalesOf(w, at + 4 * k, k);
       }
-      decodeRuns(w, first + i, k, low, high, panel + (<usize>i << 5));
+      turnRuns(w.packed + <usize>(at >> 1), <usize>(k >> 1), spare);
+      for (let turned = spare; turned < spare + TURNED_BYTES; turned += 16, to += 128) {
+        const bytes = v128.load(turned);
+        expand16(to, to + 64, evenCodes(bytes, planes), planes, low, high);
+        expand16(to + 32, to + 96, oddCodes(bytes, planes), planes, low, high);
+      }
     }
     roundTo(w, panel, depth << 3);
     return;
@@ -29,12 +42,10 @@ export function decodeTransposed(w: Weights4, k: i32, row: i32, columns: i32, k0
   packTransposed(spare, stride, columns, depth, panel);
 }
 
-/** 32 rows of a panel from 8 runs, `k` elements apart: bytes are transposed while they still hold two weights each. */
+/** to ← u8[8][16]: vector i has bytes 2i and 2i + 1 of 8 runs `step` apart, transposed while they still hold two weights each. */
 // @ts-ignore: decorator
 @inline
-function decodeRuns(w: Weights4, at: i32, k: i32, low: v128, high: v128, to: usize): void {
-  const from = w.packed + <usize>(at >> 1);
-  const step = <usize>(k >> 1);
+function turnRuns(from: usize, step: usize, to: usize): void {
   const step4 = from + step * 4;
   const a = v128.load(from), e = v128.load(step4);
   const b = v128.load(from + step), f = v128.load(step4 + step);
@@ -44,27 +55,18 @@ function decodeRuns(w: Weights4, at: i32, k: i32, low: v128, high: v128, to: usi
   const bf = interleaveLow8(b, f), BF = interleaveHigh8(b, f);
   const cg = interleaveLow8(c, g), CG = interleaveHigh8(c, g);
   const dh = interleaveLow8(d, h), DH = interleaveHigh8(d, h);
-  decodeQuarter(interleaveLow8(ae, cg), interleaveLow8(bf, dh), w.planes, low, high, to);
-  decodeQuarter(interleaveHigh8(ae, cg), interleaveHigh8(bf, dh), w.planes, low, high, to + 256);
-  decodeQuarter(interleaveLow8(AE, CG), interleaveLow8(BF, DH), w.planes, low, high, to + 512);
-  decodeQuarter(interleaveHigh8(AE, CG), interleaveHigh8(BF, DH), w.planes, low, high, to + 768);
+  turnQuarter(interleaveLow8(ae, cg), interleaveLow8(bf, dh), to);
+  turnQuarter(interleaveHigh8(ae, cg), interleaveHigh8(bf, dh), to + 32);
+  turnQuarter(interleaveLow8(AE, CG), interleaveLow8(BF, DH), to + 64);
+  turnQuarter(interleaveHigh8(AE, CG), interleaveHigh8(BF, DH), to + 96);
 }
 
-/** 8 rows of a panel: `even` has bytes of a c e g, four columns of them, `odd` those of b d f h. */
+/** `even` has four bytes each of a c e g, `odd` those of b d f h. */
 // @ts-ignore: decorator
 @inline
-function decodeQuarter(even: v128, odd: v128, planes: usize, low: v128, high: v128, to: usize): void {
-  decodePair(interleaveLow8(even, odd), planes, low, high, to);
-  decodePair(interleaveHigh8(even, odd), planes, low, high, to + 128);
-}
-
-/** 4 rows of a panel from two bytes of each of its 8 columns. */
-// @ts-ignore: decorator
-@inline
-function decodePair(bytes: v128, planes: usize, low: v128, high: v128, to: usize): void {
-  const even = evenCodes(bytes, planes), odd = oddCodes(bytes, planes);
-  expand16(to, to + 64, even, planes, low, high);
-  expand16(to + 32, to + 96, odd, planes, low, high);
+function turnQuarter(even: v128, odd: v128, to: usize): void {
+  v128.store(to, interleaveLow8(even, odd));
+  v128.store(to, interleaveHigh8(even, odd), 16);
 }
 
 /** Scales of four rows, `k` elements apart. */

@@ -75,22 +75,27 @@ export function nextRows(left: i32): i32 {
   return left >= ROW_GROUP ? ROW_GROUP : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
+const PACKED_K = 8; // k of a group before the next group: whole cache lines are written, and 8 rows stay cached whatever their distance
+
 /** packed ← f32[groups][k][ROW_GROUP] of `rows` rows whose k lie `step` bytes apart, side by side in each; `groupBytes` apart. */
 export function packRows(from: usize, step: usize, rows: i32, k: i32, packed: usize, groupBytes: usize): void {
   const SECOND: usize = ROW_GROUP * 4 - 16; // two vectors that overlap
   const whole = rows / ROW_GROUP;
   const rest = rows % ROW_GROUP;
-  for (let i = 0; i < k; i++) {
+  for (let i = 0; i < k; i += PACKED_K) {
+    const deep = min(PACKED_K, k - i);
     let a = from, to = packed;
     for (let g = 0; g < whole; g++) {
-      v128.store(to, v128.load(a));
-      v128.store(to + SECOND, v128.load(a + SECOND));
+      for (let r = 0, f = a, t = to; r < deep; r++, f += step, t += ROW_GROUP * 4) {
+        v128.store(t, v128.load(f));
+        v128.store(t + SECOND, v128.load(f + SECOND));
+      }
       a += ROW_GROUP * 4;
       to += groupBytes;
     }
-    if (rest) copyFloats(to, a, rest);
-    from += step;
-    packed += ROW_GROUP * 4;
+    if (rest) for (let r: usize = 0; r < <usize>deep; r++) copyFloats(to + r * ROW_GROUP * 4, a + r * step, rest);
+    from += step * PACKED_K;
+    packed += PACKED_K * ROW_GROUP * 4;
   }
 }
 

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { DeviceError } from "../errors.ts";
 import type { WorkerHandle, WorkerHost } from "../wasm/worker-host.ts";
 import { workerMain } from "../wasm/worker-main.ts";
 
@@ -22,11 +23,17 @@ const withNice = (message) => (message.type === "ready" ? { ...message, nice: ni
 (${workerMain.toString()})((handler) => parentPort.on("message", handler), (message) => parentPort.postMessage(withNice(message)));`;
 
 function spawn(nice: number): WorkerHandle {
-  const worker = new Worker(script(nice), { eval: true });
+  // Node ends the whole process when it starts a worker without it.
+  if (typeof SharedArrayBuffer !== "function") throw new DeviceError("threads", "no shared memory here", { expected: "SharedArrayBuffer", got: "none", hint: "use one thread" });
+  const worker = new Worker(script(nice), { eval: true, execArgv: [] }); // the program's --input-type or --import is not for us
   return {
     post: (message) => worker.postMessage(message),
     onMessage: (handler) => void worker.on("message", handler),
-    onError: (handler) => void worker.on("error", handler),
+    onEnd: (handler) => {
+      worker.on("error", handler);
+      worker.on("messageerror", handler);
+      worker.on("exit", (code) => handler(new Error(`exit code ${code}`)));
+    },
     keepAlive: (yes) => (yes ? worker.ref() : worker.unref()),
     terminate: async () => void (await worker.terminate()),
   };

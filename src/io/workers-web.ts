@@ -29,7 +29,7 @@ export const webWorkers: WorkerHost = {
     return {
       post: (message) => worker.postMessage(message),
       onMessage: (handler) => worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => handler(data)),
-      onError: (handler) => worker.addEventListener("error", ({ message }) => handler(new Error(message || "its script was refused: does the page's CSP allow worker-src blob:?"))),
+      onEnd: (handler) => worker.addEventListener("error", ({ message }) => handler(new Error(message || "its script was refused: does the page's CSP allow worker-src blob:?"))),
       keepAlive() {},
       async terminate() {
         worker.terminate();

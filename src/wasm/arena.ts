@@ -1,6 +1,6 @@
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
 import { MemoryError } from "../errors.ts";
-import { elementsOf, type DeviceBuffer } from "../tensor.ts";
+import { elementsOf, type DeviceBuffer, type Tensor } from "../tensor.ts";
 
 const PAGE = 65536;
 const ALIGN = 64; // a cache line; also what SIMD loads like best
@@ -12,6 +12,10 @@ export class WasmBuffer implements DeviceBuffer {
     this.address = address;
     this.bytes = bytes;
   }
+}
+
+export function addressOf(tensor: Tensor): number {
+  return (tensor.buffer as WasmBuffer).address + tensor.byteOffset;
 }
 
 /** First-fit allocator over one linear memory. The only place that touches `memory.buffer`. */

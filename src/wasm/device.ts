@@ -1,14 +1,15 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import type { Device, DeviceMemory } from "../device.ts";
-import { DeviceError, MemoryError, ShapeError } from "../errors.ts";
+import { DeviceError, KernelError, MemoryError, ShapeError } from "../errors.ts";
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
-import { Arena, WasmBuffer } from "./arena.ts";
+import { addressOf, Arena, WasmBuffer } from "./arena.ts";
 import { chooseKernels, Kernels, type ChosenKernels, type Kernel, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
+import { planSteps, rangesOf, type PlacedOp } from "./program.ts";
 import type { WorkerHost } from "./worker-host.ts";
 import type { Pace, Schedule, Throttle } from "./pace.ts";
-import { CONTROL_WORDS, type ProgramOp } from "./worker-main.ts";
+import { CONTROL_WORDS } from "./worker-main.ts";
 
 export interface WasmDeviceOptions {
   /** The kernels: builds to choose from, or one of them, of which `build` says what it is. */
@@ -31,7 +32,7 @@ const SCRATCH_ALIGN = 64;
 const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type OpTask = ProgramOp & { readonly run: Kernel; readonly operands: number };
+type OpTask = PlacedOp & { readonly run: Kernel; readonly operands: number };
 /** What this thread does between ops: a copy in or out, a free, or telling who waits. */
 interface HostTask {
   readonly host: () => void;
@@ -51,10 +52,11 @@ export class WasmDevice implements Device, Throttle {
   readonly build: WasmBuild;
   readonly #kernels: Kernels;
   readonly #arena: Arena;
-  #queue: Task[] = [];
+  readonly #queue: Task[] = [];
   #draining: Promise<void> | undefined;
   #scratch: WasmBuffer;
-  #taken: Task[] = []; // being run
+  #running: readonly Task[] = [];
+  #awaited = 0; // tasks of the queue that somebody waits for
   #disposed = false;
   #pool: WorkerPool | undefined;
   #pace: Pace | undefined;
@@ -143,7 +145,7 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get #idle(): boolean {
-    return this.#taken.length === 0 && this.#queue.length === 0;
+    return this.#running.length === 0 && this.#queue.length === 0;
   }
 
   /** Whether anything that is queued or runs now touches this memory. */
@@ -154,7 +156,7 @@ export class WasmDevice implements Device, Throttle {
       for (let i = 0; i < task.operands; i++) if (within(task.args[i])) return true;
       return false;
     };
-    return this.#queue.some(touches) || this.#taken.some(touches);
+    return this.#queue.some(touches) || this.#running.some(touches);
   }
 
   /** Not before the ops queued so far are done with it. */
@@ -185,7 +187,8 @@ export class WasmDevice implements Device, Throttle {
     for (const { name } of op.params) args.push(params[name]);
     this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
-    this.#queue.push({ kernel: name, run, args, tiles: op.tiles(params), operands: op.operands.length });
+    const ranges = this.#pool ? rangesOf(op as Op, operands, params) : [];
+    this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params), operands: op.operands.length });
   }
 
   /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
@@ -196,17 +199,26 @@ export class WasmDevice implements Device, Throttle {
     this.#scratch = this.#arena.allocate(part * this.threads, "scratch");
   }
 
-  #runTask(task: Task, begin: number, end: number): void {
-    if ("host" in task) task.host();
-    else task.run(...task.args, begin, end, this.#scratch.address);
+  #runTiles(task: OpTask, begin: number, end: number): void {
+    try {
+      task.run(...task.args, begin, end, this.#scratch.address);
+    } catch (cause) {
+      throw new KernelError("wasm", "a kernel trapped", { got: `${task.kernel}: ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+    }
   }
 
   /** Runs the queue without returning to the event loop. */
   finishSync(): void {
     if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
-    const queue = this.#queue;
-    this.#queue = [];
-    for (const task of queue) this.#runTask(task, 0, "host" in task ? 0 : task.tiles);
+    try {
+      for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
+        if ("host" in task) this.#runHost(task);
+        else this.#runTiles(task, 0, task.tiles);
+      }
+    } catch (error) {
+      this.#dropQueue(error);
+      throw error;
+    }
   }
 
   readSync(tensor: Tensor): TypedArray {
@@ -232,67 +244,89 @@ export class WasmDevice implements Device, Throttle {
   /** Does it after all that is queued so far, and before anything that is queued later. */
   #await<T>({ host, buffer }: { host: () => T; buffer?: WasmBuffer }): Promise<T> {
     return new Promise((resolve, fail) => {
-      this.#queue.push({ host: () => resolve(host()), fail, ...(buffer ? { buffer } : {}) });
+      const settle = (): void => {
+        try { resolve(host()); } catch (error) { fail(error); }
+      };
+      this.#queue.push({ host: settle, fail, ...(buffer ? { buffer } : {}) });
+      this.#awaited++;
       this.#draining ??= Promise.resolve().then(() => this.#drain());
     });
   }
 
-  /** Runs what somebody waits for. An error is told to all who wait for any of the tasks taken with the failed one. */
+  /** Runs what somebody waits for, and what the host does right after it: frees. */
   async #drain(): Promise<void> {
-    for (;;) {
-      let end = this.#queue.findLastIndex((task) => "fail" in task) + 1;
-      while (end < this.#queue.length && "host" in this.#queue[end]) end++; // frees: nobody waits for them
-      if (end === 0) break;
-      this.#taken = this.#queue.splice(0, end);
+    while (this.#awaited > 0 || (this.#queue.length && "host" in this.#queue[0])) {
       try {
-        await (this.#pool ? this.#runWithPool(this.#taken, this.#pool) : this.#runHere(this.#taken));
+        await (this.#pool ? this.#runWithPool(this.#pool) : this.#runHere());
       } catch (error) {
-        this.#tell(this.#taken, error);
+        this.#dropQueue(error);
       }
-      this.#taken = [];
+      this.#running = [];
     }
     this.#draining = undefined;
   }
 
-  #tell(tasks: readonly Task[], error: unknown): void {
-    for (const task of tasks) if ("fail" in task) task.fail?.(error);
-  }
-
-  /** What this thread does splits the tasks into programs. */
-  async #runWithPool(tasks: readonly Task[], pool: WorkerPool): Promise<void> {
-    const { address, bytes } = this.#scratch; // may grow meanwhile, for what is queued later
-    const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
-    let program: ProgramOp[] = [];
-    const flush = async (): Promise<void> => {
-      if (program.length) await pool.run(program, (worker) => address + worker * part);
-      program = [];
-    };
-    for (const task of tasks) {
-      if ("host" in task) {
-        if (program.length) await flush();
-        task.host();
-      } else program.push({ kernel: task.kernel, args: task.args, tiles: task.tiles });
+  /** After an error: ops that build on the failed one are dropped and who waits is told, but memory is written and freed as was asked. */
+  #dropQueue(error: unknown): void {
+    for (const task of this.#queue.splice(0)) {
+      if (!("host" in task)) continue;
+      if (task.fail) task.fail(error);
+      else task.host();
     }
-    await flush();
+    this.#awaited = 0;
   }
 
-  async #runHere(tasks: readonly Task[]): Promise<void> {
+  #runHost(task: HostTask): void {
+    if (task.fail) this.#awaited--;
+    task.host();
+  }
+
+  /** What the host does splits the queue into programs; the newest scratch is large enough for all that is queued. */
+  async #runWithPool(pool: WorkerPool): Promise<void> {
+    pool.check();
+    while (this.#awaited > 0) {
+      const host = this.#queue.findIndex((task) => "host" in task);
+      const ops = this.#queue.splice(0, host) as OpTask[];
+      if (ops.length) {
+        this.#running = ops;
+        const { address, bytes } = this.#scratch;
+        const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+        await pool.run(planSteps(ops), (worker) => address + worker * part);
+        this.#running = [];
+      }
+      this.#runHosts();
+    }
+    this.#runHosts();
+  }
+
+  #runHosts(): void {
+    for (let task = this.#queue[0]; task && "host" in task; task = this.#queue[0]) {
+      this.#queue.shift();
+      this.#runHost(task);
+    }
+  }
+
+  async #runHere(): Promise<void> {
     let deadline = performance.now() + YIELD_AFTER_MS;
-    for (const task of tasks) {
-      const tiles = "host" in task ? 1 : task.tiles;
-      for (let tile = 0; tile < tiles; tile++) {
-        this.#runTask(task, tile, tile + 1);
+    while (this.#awaited > 0) {
+      const task = this.#queue.shift()!;
+      if ("host" in task) { this.#runHost(task); continue; }
+      this.#running = [task];
+      for (let tile = 0; tile < task.tiles; tile++) {
+        this.#runTiles(task, tile, tile + 1);
         if (performance.now() < deadline) continue;
         await nextTurn();
         deadline = performance.now() + YIELD_AFTER_MS;
       }
+      this.#running = [];
     }
+    this.#runHosts();
   }
 
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#tell(this.#queue.splice(0), new DeviceError("wasm", "the device is disposed"));
+    this.#dropQueue(new DeviceError("wasm", "the device is disposed"));
     await this.#draining;
     this.#pace?.stop();
     await this.#pool?.stop();
@@ -306,12 +340,15 @@ export class WasmDevice implements Device, Throttle {
 function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
   const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
   // The kernels declare this maximum; a smaller limit is the arena's to keep.
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
-  return { memory, ...chooseKernels(options.wasm, options.build, shared), limit };
+  return { memory: reserveMemory(shared), ...chooseKernels(options.wasm, options.build, shared), limit };
 }
 
-function addressOf(tensor: Tensor): number {
-  return (tensor.buffer as WasmBuffer).address + tensor.byteOffset;
+function reserveMemory(shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared });
+  } catch (cause) {
+    throw new MemoryError("wasm memory", "the engine reserved none", { expected: "4 GiB of addresses", got: cause instanceof Error ? cause.message : cause, hint: "is the process's address space limited (ulimit -v)?", cause });
+  }
 }
 
 // A macrotask: timers, I/O and signals get their turn. setTimeout(0) would cost 1 ms and more.

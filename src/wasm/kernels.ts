@@ -60,6 +60,7 @@ interface Exports { heapBase(): number; [name: string]: unknown }
 
 export class Kernels {
   readonly #exports: Exports;
+  readonly #found = new Map<string, { name: string; run: Kernel }>();
   readonly heapBase: number;
 
   private constructor(exports: Exports) {
@@ -85,10 +86,14 @@ export class Kernels {
 
   /** @throws KernelError when the build lacks the kernel of this op. */
   of(op: Op): { name: string; run: Kernel } {
+    const known = this.#found.get(op.name);
+    if (known) return known;
     const name = exportName(op.name);
     const kernel = this.#exports[name];
     if (typeof kernel !== "function") throw new KernelError(`assembly/${op.name}.ts`, "missing export", { expected: name, got: typeof kernel });
-    return { name, run: kernel as Kernel };
+    const found = { name, run: kernel as Kernel };
+    this.#found.set(op.name, found);
+    return found;
   }
 }
 

@@ -1,6 +1,6 @@
-import { DeviceError, KernelError } from "../errors.ts";
+import { DeviceError, KernelError, NibbleError } from "../errors.ts";
 import type { WorkerHandle, WorkerHost } from "./worker-host.ts";
-import { CONTROL, type FromWorker, type ProgramOp } from "./worker-main.ts";
+import { CONTROL, type FromWorker, type ProgramStep } from "./worker-main.ts";
 
 /** The one thread pool: workers over one shared memory that walk through programs of ops together. */
 export class WorkerPool {
@@ -19,7 +19,7 @@ export class WorkerPool {
     this.#store = store;
     workers.forEach((worker, i) => {
       worker.onMessage((message) => this.#waiting[i]?.answer(message));
-      worker.onError((error) => this.#die(error));
+      worker.onEnd((error) => this.#die(error));
     });
   }
 
@@ -28,19 +28,18 @@ export class WorkerPool {
    * @param store writes one of these words.
    */
   static async start(host: WorkerHost, size: number, module: WebAssembly.Module, memory: WebAssembly.Memory, control: number, store: (word: number, value: number) => void): Promise<WorkerPool> {
-    let workers: WorkerHandle[];
+    const workers = await spawnAll(host, size);
     try {
-      workers = await Promise.all(Array.from({ length: size }, () => host.spawn()));
+      const pool = new WorkerPool(workers, store);
+      pool.allowance = size;
+      const answers = await pool.#ask(() => workers.forEach((worker, index) => worker.post({ type: "start", module, memory, control, words: CONTROL, workers: size, index })));
+      const [first] = answers;
+      pool.#nice = first.type === "ready" ? first.nice : undefined;
+      return pool;
     } catch (cause) {
-      if (cause instanceof DeviceError) throw cause;
-      throw new DeviceError("threads", "a worker did not start", { expected: `${size} workers`, got: cause instanceof Error ? cause.message : cause, hint: "use one thread", cause });
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      throw notStarted(size, cause);
     }
-    const pool = new WorkerPool(workers, store);
-    pool.allowance = size;
-    const answers = await pool.#ask(() => workers.forEach((worker, index) => worker.post({ type: "start", module, memory, control, words: CONTROL, workers: size, index })));
-    const [first] = answers;
-    pool.#nice = first.type === "ready" ? first.nice : undefined;
-    return pool;
   }
 
   /** How the operating system ranks the workers, where the host knows. */
@@ -60,17 +59,22 @@ export class WorkerPool {
     this.#store(CONTROL.duty, Math.min(1000, Math.max(1, Math.round((1000 * workers) / active))));
   }
 
-  /** Runs the ops in order, each to its end before the next begins. @throws KernelError when a kernel traps; the pool stays usable. */
-  async run(ops: readonly ProgramOp[], scratchOf: (worker: number) => number): Promise<void> {
-    const answers = await this.#ask(() => this.#workers.forEach((worker, i) => worker.post({ type: "run", ops, scratch: scratchOf(i) })));
+  /** Runs the steps in order, each to its end before the next begins. @throws KernelError when a kernel traps; the pool stays usable. */
+  async run(steps: readonly ProgramStep[], scratchOf: (worker: number) => number): Promise<void> {
+    const answers = await this.#ask(() => this.#workers.forEach((worker, i) => worker.post({ type: "run", steps, scratch: scratchOf(i) })));
     const failed = answers.find((answer) => answer.type === "done" && answer.error !== undefined);
     if (failed?.type !== "done") return;
     this.#store(CONTROL.failed, 0);
     throw new KernelError("threads", "a kernel trapped", { got: failed.error });
   }
 
-  async #ask(post: () => void): Promise<FromWorker[]> {
+  /** @throws DeviceError when a worker died or the pool was stopped. */
+  check(): void {
     if (this.#dead) throw this.#dead;
+  }
+
+  async #ask(post: () => void): Promise<FromWorker[]> {
+    this.check();
     const answers = this.#workers.map((_, i) => new Promise<FromWorker>((answer, fail) => { this.#waiting[i] = { answer, fail }; }));
     for (const worker of this.#workers) worker.keepAlive(true);
     post();
@@ -81,13 +85,30 @@ export class WorkerPool {
     }
   }
 
+  /** The others would sleep for ever at the barrier where the dead one is missing, so they end too. */
   #die(cause: Error): void {
-    this.#dead ??= new DeviceError("threads", "a worker died", { got: cause.message, hint: "make a new device", cause });
+    if (this.#dead) return;
+    this.#dead = new DeviceError("threads", "a worker died", { got: cause.message, hint: "what this device held is lost: dispose it, make a new one and load the model again", cause });
     for (const { fail } of this.#waiting) fail(this.#dead);
+    for (const worker of this.#workers) void worker.terminate();
   }
 
   async stop(): Promise<void> {
     this.#dead ??= new DeviceError("threads", "the device is disposed");
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
+}
+
+/** All of them, or none. */
+async function spawnAll(host: WorkerHost, size: number): Promise<WorkerHandle[]> {
+  const spawned = await Promise.allSettled(Array.from({ length: size }, async () => host.spawn()));
+  const workers = spawned.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = spawned.find((one) => one.status === "rejected");
+  if (!failed) return workers;
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  throw failed.reason instanceof NibbleError ? failed.reason : notStarted(size, failed.reason);
+}
+
+function notStarted(size: number, cause: unknown): DeviceError {
+  return new DeviceError("threads", "a worker did not start", { expected: `${size} workers`, got: cause instanceof Error ? cause.message : cause, hint: "use fewer threads", cause });
 }

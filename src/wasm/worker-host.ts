@@ -4,7 +4,8 @@ import type { FromWorker, ToWorker } from "./worker-main.ts";
 export interface WorkerHandle {
   post(message: ToWorker): void;
   onMessage(handler: (message: FromWorker) => void): void;
-  onError(handler: (error: Error) => void): void;
+  /** Called when the worker has failed or is no more, for whatever reason. */
+  onEnd(handler: (error: Error) => void): void;
   /** Whether the process should stay alive for this worker: only while it works. */
   keepAlive(yes: boolean): void;
   terminate(): Promise<void>;
