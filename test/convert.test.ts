@@ -13,7 +13,7 @@ import { testDevices } from "./support/devices.ts";
 import { tinyFiles, TINY_CONFIG } from "./support/formats.ts";
 import { normals } from "./support/numbers.ts";
 
-const devices = await testDevices({ gpu: true });
+const devices = await testDevices();
 const test = suite("convert");
 test.after(async () => void (await Promise.all(devices.map((device) => device.dispose()))));
 const base = new Map(devices.map((device) => [device, device.memory.buffers]));
