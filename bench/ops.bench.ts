@@ -1,7 +1,8 @@
 // Every op that training and generation spend time in, on the shapes of SmolLM2-135M, one thread, by processor time:
 // for work on a kernel while the machine does other things. `nibblelm bench` measures what users get.
-// `npm run bench -- [--build=simd|relaxed] [--only=TEXT,TEXT] [--seconds=S]`
+// `npm run bench -- [--build=simd|relaxed] [--only=TEXT,TEXT|bytes] [--seconds=S]`
 import { kernels } from "#kernels";
+import { dequantizeCases, quantizeCases } from "../src/commands/bench/quantize-cases.ts";
 import { limitOf } from "../src/commands/bench/limits.ts";
 import { timedOp } from "../src/commands/bench/op-case.ts";
 import { PRODUCTS, STEP, TOKEN, TOKENS, type Shape } from "../src/commands/bench/shapes.ts";
@@ -51,5 +52,23 @@ async function bench(build: WasmBuild): Promise<void> {
   console.log(`${build}: the ops of a step of ${TOKENS} tokens take ${total.toFixed(2)} s, ${(TOKENS / total).toFixed(1)} tokens/s: ${parts.join(", ")}`);
 }
 
+/** Quantizing and dequantizing, beside a copy of as many bytes or a fill of as many values. */
+async function benchBytes(build: WasmBuild): Promise<void> {
+  const device = await WasmDevice.create({ wasm: kernels, build });
+  for (const item of [...quantizeCases([4096, 4096]), ...dequantizeCases([4096, 4096])]) {
+    const work = { flops: 0, elements: item.elements!, bytes: 4.5 * item.elements! };
+    const { op, params } = limitOf(item.limit!, "wasm", work);
+    const [limit, { median, p10, p90 }] = await interleave([await timedOp(device, op, params), await item.prepare(device)], { clock, seconds: Number(option("seconds") ?? 0.5) });
+    console.log([
+      build.padEnd(8), item.op.padEnd(20), item.shape.padEnd(20), `${median.toFixed(3)} ms`.padStart(12), `±${((50 * (p90 - p10)) / median).toFixed(0)} %`.padStart(7),
+      `${(work.elements / median / 1e6).toFixed(2)} G elements/s`.padStart(18), `${((100 * limit.median) / median).toFixed(1)} % of ${item.limit}`.padStart(16),
+    ].join(" "));
+  }
+  await device.dispose();
+}
+
 const builds: WasmBuild[] = option("build") ? [option("build") as WasmBuild] : pickBuild() === "relaxed" ? ["simd", "relaxed"] : ["simd"];
-for (const build of builds) await bench(build);
+for (const build of builds) {
+  if (!option("only") || option("only") === "bytes") await benchBytes(build);
+  if (option("only") !== "bytes") await bench(build);
+}

@@ -125,7 +125,7 @@ export class Converter {
     if ("move" in piece) return undefined;
     const { job: { source }, at, n } = piece;
     const room = this.#target.host.take((source.dtype === "f32" ? 4 : 2) * (this.#piece + MORE));
-    return { values: await source.read(at, at + n, room), room };
+    return { values: await source.read(at, at + n, new Uint8Array(room)), room };
   }
 
   /** Queues all there is to compute for a piece. */

@@ -59,10 +59,10 @@ export function ggufTensor(file: GgufFile, tensor: GgufTensor, name: string, hea
   };
 }
 
-function valuesOf({ type }: GgufTensor, raw: Uint8Array<ArrayBuffer>, elements: number, where: string, into?: ArrayBuffer): Float32Array | Uint16Array {
+function valuesOf({ type }: GgufTensor, raw: Uint8Array<ArrayBuffer>, elements: number, where: string, into?: Uint8Array<ArrayBuffer>): Float32Array | Uint16Array {
   if (type.name === "F32") return new Float32Array(raw.buffer);
   if (type.name in FLOATS) return new Uint16Array(raw.buffer);
-  const out = into && into.byteLength >= 4 * elements ? new Float32Array(into, 0, elements) : new Float32Array(elements);
+  const out = into && into.byteLength >= 4 * elements ? new Float32Array(into.buffer, into.byteOffset, elements) : new Float32Array(elements);
   decodeBlocks(type, raw, out, where);
   return out;
 }

@@ -111,10 +111,8 @@ function denseTensor({ file, tensor }: Located): DenseTensor | undefined {
   return {
     kind: "dense", name, shape, dtype, storage: tensor.dtype, storageBytes: bytes,
     async read(begin, end, into) {
-      const size = (end - begin) * width;
-      const room = into && into.byteLength >= size ? new Uint8Array(into, 0, size) : undefined;
-      const { buffer } = await readTensor(file, tensor, begin * width, end * width, room);
-      return dtype === "f32" ? new Float32Array(buffer, 0, end - begin) : new Uint16Array(buffer, 0, end - begin);
+      const { buffer, byteOffset } = await readTensor(file, tensor, begin * width, end * width, into?.subarray(0, (end - begin) * width));
+      return dtype === "f32" ? new Float32Array(buffer, byteOffset, end - begin) : new Uint16Array(buffer, byteOffset, end - begin);
     },
   };
 }
