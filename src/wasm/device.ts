@@ -238,7 +238,7 @@ export class WasmDevice implements Device, Throttle {
     const view = this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape);
     if (!into) return view.slice();
     into.set(view);
-    return into;
+    return into.subarray(0, view.length);
   }
 
   /** Does it after all that is queued so far, and before anything that is queued later. */

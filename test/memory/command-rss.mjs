@@ -1,5 +1,5 @@
 // Highest resident memory of `nibblelm quantize`, and of `inspect --error`, above that of `nibblelm --version`.
-// usage: node test/memory/quantize-rss.mjs FOLDER [CASE…]   after `npm run build`
+// usage: node test/memory/command-rss.mjs FOLDER [CASE…]   after `npm run build`
 // FOLDER takes made-up models: sparse files of up to 4 GB that need 16 MB, and results of up to 1.1 GB. It is left empty.
 import { execFileSync } from "node:child_process";
 import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 const LIMIT_MIB = 64;
 const CLI = "dist/cli.js";
 const [folder, ...chosen] = process.argv.slice(2);
-if (!folder) throw new Error("usage: quantize-rss.mjs FOLDER [CASE…]");
+if (!folder) throw new Error("usage: command-rss.mjs FOLDER [CASE…]");
 
 /** Llamas whose sizes decide where the bytes are. */
 const ONE_TENSOR = { dtype: "F32", vocab: 262144, hidden: 1024, inner: 64, layers: 1 };
