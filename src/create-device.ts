@@ -17,11 +17,13 @@ export interface DeviceOptions extends Omit<WasmDeviceOptions, "wasm" | "threads
   readonly gpu?: GPU;
   /** An adapter to use instead of asking for one. */
   readonly gpuAdapter?: GPUAdapter;
+  /** For a GPU: the most bytes of all its buffers together; by default as many as it gives. */
+  readonly gpuMemory?: number | undefined;
   /** For `auto`: hears what was chosen and why. */
   readonly onChoice?: (choice: string) => void;
 }
 
-type WasmPart = Omit<DeviceOptions, "kind" | "gpu" | "gpuAdapter" | "onChoice">;
+type WasmPart = Omit<DeviceOptions, "kind" | "gpu" | "gpuAdapter" | "gpuMemory" | "onChoice">;
 type FindGpu = () => GPU | undefined | Promise<GPU | undefined>;
 
 /**
@@ -33,11 +35,11 @@ export function createDevice(options: DeviceOptions = {}): Promise<Device> {
 }
 
 /** @param findHardware where `auto` looks. */
-export async function openDevice({ kind = "auto", gpu, gpuAdapter, onChoice, ...wasm }: DeviceOptions, find: FindGpu, findHardware: FindGpu): Promise<Device> {
+export async function openDevice({ kind = "auto", gpu, gpuAdapter, gpuMemory, onChoice, ...wasm }: DeviceOptions, find: FindGpu, findHardware: FindGpu): Promise<Device> {
   if (kind === "wasm") return openWasm(wasm);
-  if (kind === "webgpu") return openGpu(gpu ?? (gpuAdapter ? undefined : await find()), gpuAdapter);
+  if (kind === "webgpu") return openGpu(gpu ?? (gpuAdapter ? undefined : await find()), gpuAdapter, gpuMemory);
   if (kind !== "auto") throw new ShapeError("createDevice", "kind", { expected: "auto, wasm or webgpu", got: kind });
-  const { device, choice } = await openHardwareGpu(gpuAdapter ? () => gpu : () => gpu ?? findHardware(), gpuAdapter);
+  const { device, choice } = await openHardwareGpu(gpuAdapter ? () => gpu : () => gpu ?? findHardware(), gpuAdapter, gpuMemory);
   onChoice?.(choice);
   return device ?? openWasm(wasm);
 }
@@ -47,21 +49,21 @@ function openWasm({ threads = 1, ...options }: WasmPart): Promise<Device> {
 }
 
 /** A GPU that computes faster than a CPU, or the reason why there is none. */
-export async function openHardwareGpu(find: FindGpu, given?: GPUAdapter): Promise<{ readonly device: Device | undefined; readonly choice: string }> {
+export async function openHardwareGpu(find: FindGpu, given?: GPUAdapter, gpuMemory?: number): Promise<{ readonly device: Device | undefined; readonly choice: string }> {
   try {
     const gpu = await find();
     const adapter = await requestAdapter({ gpu, gpuAdapter: given });
     const { name, software } = adapterFacts(adapter);
     if (software) return { device: undefined, choice: `wasm: the GPU adapter ${name} computes on the CPU, more slowly` };
-    return { device: await openGpu(gpu, adapter), choice: `webgpu: ${name}` };
+    return { device: await openGpu(gpu, adapter, gpuMemory), choice: `webgpu: ${name}` };
   } catch (error) {
-    if (!(error instanceof NibbleError)) throw error;
+    if (!(error instanceof NibbleError) || error instanceof ShapeError) throw error;
     return { device: undefined, choice: `wasm: ${error.message.split("\n")[0]}` };
   }
 }
 
-async function openGpu(gpu: GPU | undefined, gpuAdapter: GPUAdapter | undefined): Promise<Device> {
+async function openGpu(gpu: GPU | undefined, gpuAdapter: GPUAdapter | undefined, gpuMemory: number | undefined): Promise<Device> {
   // Neither is loaded for a CPU. Every shader is compiled now: one that a driver refuses shows before anything is computed.
   const [{ WebGpuDevice }, ops] = await Promise.all([import("./webgpu/device.ts"), import("./ops/index.ts")]);
-  return WebGpuDevice.create({ ops: Object.values(ops) as unknown as Op[], gpu, gpuAdapter });
+  return WebGpuDevice.create({ ops: Object.values(ops) as unknown as Op[], gpu, gpuAdapter, gpuMemory });
 }

@@ -129,14 +129,14 @@ runs("every suite, at tiny sizes", async () => {
   await using device = await WasmDevice.create({ wasm: kernels });
   const devices = [{ device: device as Device, threads: 1 }];
   const base = { devices, model: MODEL, memory: 2 ** 30, seconds: 0.01 };
-  const sizes = { quantize: ["4096"], dequantize: ["100x10"], matmul: ["8x64x32"], train: ["1x8"], generate: ["2"] } as const;
+  const sizes = { quantize: ["4096"], dequantize: ["100x10"], matmul: ["8x64x32"], train: ["1x8"], paging: ["2x1x8"], generate: ["2"] } as const;
   for (const [what, size] of Object.entries(sizes) as [keyof typeof sizes, readonly string[]][]) {
     const { limits, cases } = await bench({ ...base, what, sizes: size });
     assert.equal(limits.map(({ op, shape }) => `${op} ${shape}`), ["multiply-add registers", "copy in cache", "fill in cache", "copy in memory", "fill in memory"]);
     assert.ok(cases.length > 0, what);
     for (const { op, medianMs, p10Ms, p90Ms, percentOfLimit, limit } of cases) {
       assert.ok(medianMs! > 0 && p10Ms! <= medianMs! && medianMs! <= p90Ms!, op);
-      assert.ok(percentOfLimit! > 0 && percentOfLimit! < 1000, `${op}: ${percentOfLimit} % of ${limit}`);
+      if (op !== "page-copies") assert.ok(percentOfLimit! > 0 && percentOfLimit! < 1000, `${op}: ${percentOfLimit} % of ${limit}`);
     }
   }
 });

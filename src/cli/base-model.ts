@@ -3,10 +3,14 @@ import { STATE_FILE, readTrainerState } from "../commands/training-checkpoint.ts
 import type { QuantizeOnLoad } from "../commands/train-options.ts";
 import type { Device } from "../device.ts";
 import type { SourceFolder } from "../io/types.ts";
+import { pagingOf, type MEMORY_FLAGS } from "./device.ts";
 import type { Values } from "./options.ts";
 import type { Output } from "./output.ts";
 import type { Session } from "./session.ts";
 import { openAdapterSource, openModelSource } from "./sources.ts";
+
+/** With what the flags say about memory. */
+type Limits = Values<(typeof MEMORY_FLAGS)[number]> & { readonly maxLength?: number | undefined };
 
 export const BASE_FLAGS = ["model", "adapter", "adapter-scale", "quantize", "blocksize", "double-quant"] as const;
 
@@ -18,14 +22,14 @@ export interface BaseModel {
 }
 
 /** Loads the model, and the adapter over the base as it was when the adapter was trained. */
-export async function openBaseModel(values: BaseValues, device: Device, session: Session): Promise<BaseModel> {
+export async function openBaseModel(values: BaseValues & Limits, device: Device, session: Session): Promise<BaseModel> {
   const { output, signal } = session;
   const source = await openModelSource(values.model!, session);
   const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter);
   const quantization = await baseQuantization(values, source, adapterSource, output);
   const bar = output.progress("load", "bytes");
   const model = await loadModel({
-    model: source, device, signal, ...quantization,
+    model: source, device, signal, ...quantization, paging: pagingOf(device, values), maxLength: values.maxLength,
     onProgress: (done, total) => bar.update(done, total),
   });
   const adapters = adapterSource ? [{ adapter: await model.loadAdapter(adapterSource), scale: values.adapterScale ?? 1 }] : [];

@@ -2,9 +2,10 @@ import { kernels } from "#kernels";
 import { setFlagsFromString } from "node:v8";
 import type { Device } from "../device.ts";
 import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts";
-import { DeviceError } from "../errors.ts";
+import { DeviceError, ShapeError } from "../errors.ts";
 import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
 import { planThreads } from "../io/threads-node.ts";
+import type { PagingOptions } from "../pager/pager.ts";
 import { WasmDevice } from "../wasm/device.ts";
 import { isWasmBuild, pickBuild, type WasmBuild } from "../wasm/kernels.ts";
 import { plural, shortNumber } from "./format.ts";
@@ -13,22 +14,36 @@ import type { Output } from "./output.ts";
 
 export const DEVICE_FLAGS = ["device", "threads", "polite", "cpu-share", "relaxed-simd"] as const;
 
+/** For commands over a base that may be paged. */
+export const MEMORY_FLAGS = ["gpu-memory", "gpu-frames", "host-memory"] as const;
+
+type DeviceValues = Values<(typeof DEVICE_FLAGS)[number]> & Values<(typeof MEMORY_FLAGS)[number]>;
+
 /**
  * The device that the flags ask for. `build` forces the kernels of a run that is resumed.
  * @throws DeviceError when this machine has none.
  */
-export async function openDevice(values: Values<(typeof DEVICE_FLAGS)[number]>, output: Output, build?: string): Promise<Device> {
-  const gpu = await gpuFor(values.device ?? "auto", output, build);
+export async function openDevice(values: DeviceValues, output: Output, build?: string): Promise<Device> {
+  const { gpuMemory, gpuFrames, hostMemory } = values;
+  const gpu = await gpuFor(values.device ?? "auto", output, build, gpuMemory);
   if (gpu) return gpu;
+  for (const [flag, value] of [["--gpu-memory", gpuMemory], ["--gpu-frames", gpuFrames]] as const) {
+    if (value !== undefined) throw new ShapeError(flag, "device", { expected: "webgpu", got: "wasm", hint: "the CPU's limit is --host-memory" });
+  }
   if (values.relaxedSimd !== false) allowRelaxedSimd();
-  return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), build: chosenBuild(values.relaxedSimd ?? true, build) });
+  return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), hostMemory, build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
-async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined): Promise<Device | undefined> {
+/** Limits of paging beside the device's own: on the CPU there are none, all memory is the device's. */
+export function pagingOf(device: Device, { gpuFrames: frames, hostMemory }: Values<(typeof MEMORY_FLAGS)[number]>): PagingOptions {
+  return device.kind === "wasm" ? {} : { frames, hostMemory };
+}
+
+async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined, gpuMemory: number | undefined): Promise<Device | undefined> {
   if (kind === "wasm") return undefined;
-  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu" }, nodeGpu, nodeHardwareGpu);
+  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", gpuMemory }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
-  const { device, choice } = await openHardwareGpu(nodeHardwareGpu);
+  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, undefined, gpuMemory);
   output.note(output.notePaint.dim(`device ${choice}`));
   return device;
 }

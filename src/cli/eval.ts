@@ -1,13 +1,14 @@
 import { loadDataset } from "../data/dataset.ts";
 import { BASE_FLAGS, openBaseModel } from "./base-model.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
+import { DEVICE_FLAGS, MEMORY_FLAGS, openDevice, scheduleOf } from "./device.ts";
+import { pagingObject } from "./paging-report.ts";
 import { durationText, plural } from "./format.ts";
 import { readData } from "./sources.ts";
 
 export const command = cliCommand({
   name: "eval",
-  flags: [...BASE_FLAGS, "data", "max-length", "per-device-eval-batch-size", ...DEVICE_FLAGS, "json"],
+  flags: [...BASE_FLAGS, "data", "max-length", "per-device-eval-batch-size", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "json"],
   required: ["model", "data"],
   differs: { quantize: { default: "none, or as the adapter was trained" } },
   examples: ["nibblelm eval --model demo --data demo --max-length 128", "nibblelm eval --model ./SmolLM2 --adapter notes --data held-out.txt"],
@@ -26,5 +27,5 @@ export const command = cliCommand({
   output.endProgress();
   const seconds = (performance.now() - began) / 1000;
   output.line(`loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}  over ${plural(tokens, "token")} in ${plural(rows.length, "row")}, ${durationText(seconds)}${leftOver ? `; the last ${plural(leftOver, "token")} fill no window` : ""}`);
-  output.object({ loss, perplexity, tokens, schedule: scheduleOf(device) });
+  output.object({ loss, perplexity, tokens, schedule: scheduleOf(device), paging: pagingObject(model.paging) });
 });

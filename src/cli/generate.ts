@@ -1,12 +1,13 @@
 import type { GenerateOptions } from "../commands/language-model.ts";
 import { BASE_FLAGS, openBaseModel } from "./base-model.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
+import { DEVICE_FLAGS, MEMORY_FLAGS, openDevice, scheduleOf } from "./device.ts";
+import { pagingObject } from "./paging-report.ts";
 import { plural } from "./format.ts";
 
 export const command = cliCommand({
   name: "generate",
-  flags: [...BASE_FLAGS, "prompt", "chat", "max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", ...DEVICE_FLAGS, "json"],
+  flags: [...BASE_FLAGS, "prompt", "chat", "max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "json"],
   required: ["model", "prompt"],
   differs: { quantize: { default: "none, or as the adapter was trained" } },
   examples: ['nibblelm generate --model demo -p "Alice was" --temperature 0.8', 'nibblelm generate --model ./SmolLM2 --adapter notes --chat -p "Who are you?"'],
@@ -30,7 +31,7 @@ export const command = cliCommand({
         output.piece("\n");
         const { tokens, tokensPerSecond, finish } = next.value;
         output.note(output.notePaint.dim(`${plural(tokens, "token")}, ${tokensPerSecond.toFixed(1)} tokens/s, ${finish === "stop" ? "ended by itself" : "stopped at --max-new-tokens or the context's end"}`));
-        output.object({ text, tokens_per_second: tokensPerSecond, schedule: scheduleOf(device) });
+        output.object({ text, tokens_per_second: tokensPerSecond, schedule: scheduleOf(device), paging: pagingObject(model.paging) });
         return;
       }
       text += next.value;

@@ -17,6 +17,8 @@ interface Kinds {
   /** A text, or nothing after the flag: then empty. */
   optional: string;
   threads: number | "auto";
+  /** `64MB`, `1.5GiB`, or a number of bytes. */
+  bytes: number;
   /** `1,2,auto` */
   threadCounts: (number | "auto")[];
   /** `q_proj,v_proj` */
@@ -135,6 +137,9 @@ export const OPTIONS = {
   threads: { kind: "threads", group: "Machine", hint: "N", default: "auto", help: "threads; auto leaves one core free" },
   polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
+  "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
+  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "layers of the base on the GPU at a time, at least 2; the others are paged" },
+  "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   port: { kind: "integer", group: "Machine", hint: "N", default: 4142, help: "port on this computer; 0 takes any that is free" },

@@ -2,6 +2,7 @@ import type { StepEvent, TrainProgress } from "../commands/train.ts";
 import type { TrainOptions } from "../commands/train-options.ts";
 import { bytesText, countText, plural, shortNumber } from "./format.ts";
 import type { Output } from "./output.ts";
+import { pagingLine, pagingObject } from "./paging-report.ts";
 import type { Progress } from "./progress.ts";
 import { peakMemory } from "./session.ts";
 
@@ -19,6 +20,7 @@ export class TrainReport {
   readonly #facts: RunFacts;
   #bar: Progress | undefined;
   #phase: string | undefined;
+  #bytesUp = 0;
   firstLoss: number | undefined;
 
   constructor(output: Output, facts: RunFacts) {
@@ -28,9 +30,11 @@ export class TrainReport {
 
   step(event: StepEvent): void {
     this.firstLoss ??= event.loss;
-    const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond } = event;
-    this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond });
-    this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`], this.#facts.resumedAt);
+    const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond, paging } = event;
+    this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond, ...(paging ? { paging: pagingObject(paging) } : {}) });
+    const paged = paging ? [pagingLine(paging, paging.bytesUp - this.#bytesUp)] : [];
+    this.#bytesUp = paging?.bytesUp ?? 0;
+    this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`, ...paged], this.#facts.resumedAt);
   }
 
   progress(event: TrainProgress): void {

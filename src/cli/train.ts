@@ -5,7 +5,8 @@ import { readTrainerState } from "../commands/training-checkpoint.ts";
 import { openRunFolder } from "../io/node-run-folder.ts";
 import { openSource } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
-import { DEVICE_FLAGS, openDevice, scheduleOf } from "./device.ts";
+import { pagingObject } from "./paging-report.ts";
+import { DEVICE_FLAGS, MEMORY_FLAGS, openDevice, pagingOf, scheduleOf } from "./device.ts";
 import { bytesText, shellWord } from "./format.ts";
 import type { Values } from "./options.ts";
 import { INTERRUPTED, peakMemory, type Session } from "./session.ts";
@@ -19,7 +20,7 @@ const FLAGS = [
   "r", "lora-alpha", "lora-dropout", "use-rslora", "target-modules", "exclude-modules", "layers-to-transform", "rank-pattern", "alpha-pattern", "init-adapter",
   "learning-rate", "lr-scheduler-type", "warmup-steps", "warmup-ratio", "weight-decay", "max-grad-norm", "max-steps", "num-train-epochs",
   "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "save-steps", "resume",
-  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, "output-dir", "force", "json",
+  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "output-dir", "force", "json",
 ] as const;
 
 type TrainValues = Values<(typeof FLAGS)[number]>;
@@ -53,7 +54,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   await using device = await openDevice(values, session.output, state?.build);
   const report = new TrainReport(session.output, { model: model.name, data: data.name, options, device: device.description, resumedAt: state?.global_step ?? 0 });
   const call: TrainCall = {
-    ...options, model, data, evalData, initAdapter, output, device, resume: checkpoint, signal: session.signal,
+    ...options, model, data, evalData, initAdapter, output, device, paging: pagingOf(device, values), resume: checkpoint, signal: session.signal,
     onStep: (event) => report.step(event),
     onProgress: (event) => report.progress(event),
   };
@@ -61,7 +62,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   session.output.endProgress();
   session.output.object({
     event: "result", loss: result.loss, eval_loss: result.evalLoss, tokens_per_second: result.tokensPerSecond,
-    peak_memory_bytes: peakMemory(), output_dir: result.outputDir, schedule: scheduleOf(device),
+    peak_memory_bytes: peakMemory(), gpu_peak_bytes: device.kind === "webgpu" ? device.memory.peak : null, output_dir: result.outputDir, schedule: scheduleOf(device), paging: pagingObject(result.paging),
   });
   return result.interrupted === undefined ? finished(values, result, report, session) : stopped(result, session);
 }

@@ -15,11 +15,20 @@ const integer: Reader = (text, fail) => (/^[+-]?\d+$/.test(text.trim()) ? Number
 
 const count: Reader = (text, fail) => (text === "auto" ? "auto" : /^[1-9]\d*$/.test(text) ? Number(text) : fail("a whole number of at least 1, or auto"));
 
+const UNITS: Readonly<Record<string, number>> = { "": 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12, KI: 2 ** 10, MI: 2 ** 20, GI: 2 ** 30, TI: 2 ** 40 };
+
+const bytes: Reader = (text, fail) => {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?)b?$/i.exec(text.trim()) ?? [];
+  const value = Math.floor(Number(number) * UNITS[(unit ?? "").toUpperCase()]);
+  return value > 0 ? value : fail("bytes above 0, such as 64MB, 1.5GiB or 64000000");
+};
+
 const READERS: Partial<Record<Kind, Reader>> = {
   number,
   integer,
   tristate: (text) => (text === "auto" ? "auto" : text === "true"),
   threads: count,
+  bytes,
   threadCounts: (text, fail) => text.split(",").map((part) => count(part.trim(), fail)),
   blocksize: (text, fail) => (BLOCKSIZES.includes(Number(text)) ? Number(text) : fail(BLOCKSIZES.join(", "))),
   path: (text, fail) => text || fail("a path"),

@@ -45,7 +45,7 @@ export class PagedLinears {
   async made(weight: QuantizedWeight): Promise<PagedWeight> {
     const { packed, absmax, nestedAbsmax, nested } = weight;
     const hint = "write the 4-bit model once with `nibblelm quantize`: its pages can be read again";
-    if (this.#device.kind === "wasm") throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: `at most ${this.#device.memory.limit} bytes of memory`, hint });
+    if (this.#device.kind === "wasm" && this.#options.hostMemory === undefined) throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: `at most ${this.#device.memory.limit} bytes of memory`, hint });
     const first = this.#parts.length;
     for (const tensor of nested ? [packed, absmax, nestedAbsmax] : [packed, absmax]) {
       const bytes = await this.#device.read(tensor);
@@ -89,10 +89,10 @@ export class PagedLinears {
     this.#parts = [];
   }
 
-  /** Undefined when there is nothing in 4 bits. On the CPU linear memory is the host tier, and files come right below. */
+  /** Undefined when there is nothing in 4 bits. On the CPU linear memory is the host tier, and files come right below, unless host memory beside it is asked for. */
   pager(): Pager | undefined {
     if (!this.#pages.some(({ bytes }) => bytes > 0)) return undefined;
-    const hostMemory = this.#device.kind === "wasm" ? 0 : this.#options.hostMemory;
+    const { hostMemory = this.#device.kind === "wasm" ? 0 : Infinity } = this.#options;
     return this.#pager = new Pager(this.#device, this.#pages, { ...this.#options, hostMemory });
   }
 }

@@ -12,10 +12,11 @@ export async function readAsF32(
   after?: (at: number, chunk: number) => void | Promise<void>, size = CHUNK,
 ): Promise<void> {
   const n = elementsOf(source.shape);
+  const buffer = new Uint8Array(4 * Math.min(size, n)); // the same for all chunks: files can be larger than memory
   for (let at = 0; at < n; at += size) {
     signal?.throwIfAborted();
     const chunk = Math.min(size, n - at);
-    const values = await source.read(at, at + chunk);
+    const values = await source.read(at, at + chunk, buffer);
     const y = target(chunk, at);
     if (source.dtype === "f32") device.write(y, values);
     else {

@@ -36,6 +36,8 @@ export interface StepEvent {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
+  /** What the pager did so far; undefined when the whole base is on the device. */
+  readonly paging: PagingStats | undefined;
 }
 
 export type TrainProgress =
@@ -209,7 +211,7 @@ class TrainingRun {
     this.#tokens += tokens;
     const epoch = epochAfter(step, plan);
     this.#log.push({ step: step + 1, epoch, loss, grad_norm: gradNorm, learning_rate: rate });
-    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed });
+    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: this.#model.pager?.stats });
     this.#refuseFault(loss, gradNorm, step + 1);
     refuseZeroLoss(`train: step ${step + 1}`, loss, targets);
     this.#movement.stepped(rate, gradNorm);

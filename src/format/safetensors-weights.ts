@@ -110,9 +110,9 @@ function denseTensor({ file, tensor }: Located): DenseTensor | undefined {
   const width = dtype === "f32" ? 4 : 2;
   return {
     kind: "dense", name, shape, dtype, storage: tensor.dtype, storageBytes: bytes,
-    async read(begin, end) {
-      const { buffer } = await readTensor(file, tensor, begin * width, end * width);
-      return dtype === "f32" ? new Float32Array(buffer) : new Uint16Array(buffer);
+    async read(begin, end, into) {
+      const { buffer, byteOffset } = await readTensor(file, tensor, begin * width, end * width, into?.subarray(0, (end - begin) * width));
+      return dtype === "f32" ? new Float32Array(buffer, byteOffset, end - begin) : new Uint16Array(buffer, byteOffset, end - begin);
     },
   };
 }

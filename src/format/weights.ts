@@ -13,8 +13,8 @@ export interface DenseTensor {
   /** Name of the stored type: `F32`, `BF16`, `Q4_1`… */
   readonly storage: string;
   readonly storageBytes: number;
-  /** Elements [begin, end), row-major, in Hugging Face's order of rows; f16 and bf16 as their bits. */
-  read(begin: number, end: number): Promise<Float32Array | Uint16Array>;
+  /** Elements [begin, end), row-major, in Hugging Face's order of rows; f16 and bf16 as their bits. Perhaps in `into`, whose 4 bytes an element always suffice. */
+  read(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Float32Array | Uint16Array>;
 }
 
 /** A 4-bit weight of bitsandbytes with its constants. */

@@ -8,11 +8,16 @@ import { PageStore } from "./store.ts";
 export interface PagingOptions {
   /** The most frames; by default as many as the device's limit leaves room for. */
   readonly frames?: number | undefined;
-  /** Bytes for pages kept in host memory, outside the device; by default all that there are. */
+  /** Bytes for pages kept in host memory, outside the device; by default all that there are, on the CPU none. */
   readonly hostMemory?: number | undefined;
 }
 
 export interface PagingStats {
+  /** Where the frames are. */
+  readonly device: Device["kind"];
+  /** Bytes that are allocated there now, for everything, and the most that may be; Infinity without a limit. */
+  readonly deviceBytes: number;
+  readonly deviceLimit: number;
   readonly pages: number;
   /** Pages that are in frames now. */
   readonly resident: number;
@@ -75,7 +80,9 @@ export class Pager {
 
   get stats(): PagingStats {
     const { bytesRead } = this.#store.stats;
+    const { live, limit } = this.#device.memory;
     return {
+      device: this.#device.kind, deviceBytes: live, deviceLimit: limit,
       pages: this.pages.length, resident: this.#resident.size, frames: this.#frames.length, frameBytes: this.frameBytes,
       peakFrameBytes: this.#peakFrameBytes, peakHostBytes: this.#peakHostBytes, loads: this.#loads, bytesUp: this.#bytesUp, bytesDown: 0,
       bytesRead, stalls: this.#stalls, stallSeconds: this.#stallSeconds,
@@ -143,25 +150,28 @@ export class Pager {
   }
 
   async #load(page: number, plan: Plan): Promise<void> {
-    // Starts what was queued, so that the CPU computes while the page is read; a GPU may be one page behind.
+    this.#store.prefetch(page);
+    // Starts what was queued. The CPU ends it first, a GPU may be one page behind: so at most one write waits with a copy of its bytes.
     const queued = this.#device.finish();
     queued.catch(() => undefined); // whoever reads a result is told
-    const ready = this.#store.ready(page);
-    const began = performance.now();
-    const bytes = await this.#store.bytes(page);
-    if (!ready) {
-      this.#stalls++;
-      this.#stallSeconds += (performance.now() - began) / 1000;
-    }
-    // Never more than one write under way: whoever queues one keeps a copy of its bytes.
     await (this.#device.kind === "wasm" ? queued : this.#behind);
     this.#behind = queued;
+    const bytes = await this.#bytes(page);
     const frame = this.#free.pop() ?? this.#evict(plan);
     this.#device.write(frame, bytes);
     this.#resident.set(page, frame);
     this.#loads++;
     this.#bytesUp += bytes.length;
     this.#peakHostBytes = Math.max(this.#peakHostBytes, this.#store.stats.hostBytes);
+  }
+
+  async #bytes(page: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#store.ready(page)) return this.#store.bytes(page);
+    const began = performance.now();
+    const bytes = await this.#store.bytes(page);
+    this.#stalls++;
+    this.#stallSeconds += (performance.now() - began) / 1000;
+    return bytes;
   }
 
   /** The device runs in order, so a frame may be written to as soon as everything that reads it is queued. */

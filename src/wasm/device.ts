@@ -17,7 +17,7 @@ export interface WasmDeviceOptions {
   /** `simd` or `relaxed`; by default the fastest that the engine accepts, and `simd` where `wasm` is a single build. */
   build?: WasmBuild;
   /** The most bytes of linear memory to use; default 4 GiB, all that 32-bit addresses reach. */
-  hostMemory?: number;
+  hostMemory?: number | undefined;
   /** Workers that share one memory; 1, the default, computes on the calling thread. */
   threads?: number;
   /** How this runtime starts workers; needed for more than one thread. */
@@ -271,7 +271,9 @@ export class WasmDevice implements Device, Throttle {
 }
 
 function prepare(options: WasmDeviceOptions, shared: boolean): ChosenKernels & { memory: WebAssembly.Memory; limit: number } {
-  const limit = Math.min(options.hostMemory ?? MAX_PAGES * PAGE, MAX_PAGES * PAGE);
+  const { hostMemory = MAX_PAGES * PAGE } = options;
+  if (!(hostMemory > 0)) throw new ShapeError("hostMemory", "budget", { expected: "bytes above 0", got: hostMemory });
+  const limit = Math.min(hostMemory, MAX_PAGES * PAGE);
   // The kernels declare this maximum; a smaller limit is the arena's to keep.
   return { memory: reserveMemory(shared), ...chooseKernels(options.wasm, options.build, shared), limit };
 }

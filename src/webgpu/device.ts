@@ -18,7 +18,7 @@ const PARAM_BYTES = 128; // 32 scalars
 
 export interface WebGpuDeviceOptions extends GpuOptions {
   /** The most bytes of all buffers together; by default as many as the GPU gives. */
-  readonly gpuMemory?: number;
+  readonly gpuMemory?: number | undefined;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
 }
@@ -61,6 +61,8 @@ export class WebGpuDevice implements Device {
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
   static async create(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
+    const { gpuMemory } = options;
+    if (gpuMemory !== undefined && !(gpuMemory > 0)) throw new ShapeError("gpuMemory", "budget", { expected: "bytes above 0", got: gpuMemory });
     const adapter = await requestAdapter(options);
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
     try {

@@ -4,6 +4,7 @@ import type { BenchCase } from "./bench-case.ts";
 import { dequantizeCases, quantizeCases } from "./quantize-cases.ts";
 import { generateCase } from "./generate-case.ts";
 import { matmulGroups } from "./matmul-cases.ts";
+import { pagingCases } from "./paging-cases.ts";
 import { trainCase } from "./train-case.ts";
 
 /** One thing to ask of `nibblelm bench`. */
@@ -34,6 +35,10 @@ export const SUITES = {
   train: {
     summary: "steps of QLoRA: all linears, rank 16", size: "BATCHxLENGTH", dimensions: [2], defaults: ["4x256"],
     groups: (sizes, model) => sizes.map(([batch, length]) => [trainCase(model, batch, length)]),
+  },
+  paging: {
+    summary: "steps of QLoRA with so many layers of the base on the device, beside all of them", size: "LAYERSxBATCHxLENGTH", dimensions: [3], defaults: ["2x1x128"],
+    groups: (sizes, model) => sizes.map(([frames, batch, length]) => pagingCases(model, frames, batch, length)),
   },
   generate: {
     summary: "tokens one after the other from an NF4 model", size: "TOKENS", dimensions: [1], defaults: ["32"],

@@ -3,6 +3,7 @@ import type { TokenRow } from "../../data/collate.ts";
 import type { AdapterConfig } from "../../format/peft.ts";
 import type { SourceFolder } from "../../io/types.ts";
 import { BatchPass } from "../../nn/batch-pass.ts";
+import type { Llama } from "../../nn/llama.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../../optim/adamw.ts";
 import { trainingStep } from "../../optim/training-step.ts";
 import { adapterModules, attachForTraining, initialAdapter } from "../attach-adapter.ts";
@@ -15,12 +16,11 @@ const { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaP
 
 /** Whole optimizer steps of `train` with its defaults: forward, loss, backward, clip, AdamW, read-back. */
 export function trainCase(model: SourceFolder, batch: number, length: number): BenchCase {
-  return { op: "train", shape: `${shortName(model)} ${batch}x${length}`, tokens: batch * length, limit: "multiply-add", prepare: (device) => timedSteps(device, model, batch, length) };
+  return { op: "train", shape: `${shortName(model)} ${batch}x${length}`, tokens: batch * length, limit: "multiply-add", prepare: async (device) => timedSteps(device, (await loadQuantized(device, model)).llama, batch, length) };
 }
 
-async function timedSteps(device: Device, source: SourceFolder, batch: number, length: number): Promise<Timed> {
-  const { llama: model } = await loadQuantized(device, source);
-  const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: source.name };
+export function timedSteps(device: Device, model: Llama, batch: number, length: number): Timed {
+  const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" };
   const modules = adapterModules(model, config);
   const parameters = attachForTraining(model, modules, loraDropout, seed);
   parameters.write(parameters.param, initialAdapter(modules, seed));
