@@ -1,15 +1,36 @@
-// How the sums are cut and added: gpu/lib/gemm.wgsl.
+// How the sums are cut and added: gpu/lib/gemm.wgsl and its siblings.
 struct Params { m: u32, n: u32, k: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // f32[m, k]
-@group(0) @binding(2) var<storage, read> w: array<f32>; // f32[n, k]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // f32[m, n]
+@group(0) @binding(1) var<storage, read> x: array<vec4f>; // f32[m, k]
+@group(0) @binding(2) var<storage, read> w: array<vec4f>; // f32[n, k]
+@group(0) @binding(3) var<storage, read_write> y: array<Out>; // f32[m, n]
+
+const B_ALONG_DEPTH = true;
 
 fn sizes() -> Sizes { return Sizes(params.m, params.n, params.k); }
-fn out_at(i: u32) -> f32 { return y[i]; }
-fn out_put(i: u32, value: f32) { y[i] = value; }
-fn a_at(row: u32, d: u32) -> f32 { return x[row * params.k + d]; }
-fn b_at(d: u32, column: u32, size: Sizes) -> f32 { return w[column * size.depth + d]; }
+fn out_at(i: u32) -> Out { return y[i]; }
+fn out_put(i: u32, value: Out) { y[i] = value; }
 
-// Depth and column, within the tile, of the i-th group of four columns: neighbours in memory go to neighbours.
-fn b_place(i: u32) -> vec2u { return vec2u(i % DEPTH, i / DEPTH * 4u); }
+fn x_length() -> u32 { return 4u * arrayLength(&x); }
+fn x_line(i: u32) -> vec4f {
+  if (ALIGNED) { return x[i / 4u]; }
+  var line = vec4f();
+  for (var j = 0u; j < min(4u, x_length() - i); j++) { line[j] = x[(i + j) / 4u][(i + j) % 4u]; }
+  return line;
+}
+fn a_square(row: u32, d: u32) -> mat4x4f {
+  let i = row * params.k + d;
+  return inside(transpose(mat4x4f(x_line(i), x_line(i + params.k), x_line(i + 2u * params.k), x_line(i + 3u * params.k))), d);
+}
+
+fn w_length() -> u32 { return 4u * arrayLength(&w); }
+fn w_line(i: u32) -> vec4f {
+  if (ALIGNED) { return w[i / 4u]; }
+  var line = vec4f();
+  for (var j = 0u; j < min(4u, w_length() - i); j++) { line[j] = w[(i + j) / 4u][(i + j) % 4u]; }
+  return line;
+}
+fn b_square(d: u32, column: u32) -> mat4x4f {
+  let i = column * params.k + d;
+  return inside(transpose(mat4x4f(w_line(i), w_line(i + params.k), w_line(i + 2u * params.k), w_line(i + 3u * params.k))), d);
+}

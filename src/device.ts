@@ -1,4 +1,5 @@
 import type { DType, TypedArray } from "./dtype.ts";
+import type { NibbleError } from "./errors.ts";
 import type { Op, Operands, Params } from "./op.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -24,6 +25,8 @@ export interface Device {
   /** What results depend on besides the inputs: `simd`, `relaxed`, or a shader variant. */
   readonly build: string;
   readonly memory: DeviceMemory;
+  /** Resolves when the driver takes the device away; whoever made it may make another and go on. */
+  readonly lost?: Promise<NibbleError>;
   /** Workers, each with scratch memory of its own. */
   readonly threads?: number;
   /** Contents are undefined. @throws MemoryError */

@@ -12,6 +12,7 @@ import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult
 import { openDevice, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
 import { nodeGpu, nodeHardwareGpu } from "./io/gpu-node.ts";
+import { GpuTilingsFile } from "./io/gpu-tilings-node.ts";
 import { createSink, openSource as openPath } from "./io/node.ts";
 import { openSource as openAnywhere, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 import { systemError } from "./io/node-errors.ts";
@@ -30,7 +31,7 @@ export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "work
 
 /** A device with this runtime's worker threads; WebGPU comes from the runtime or, in Node and Bun, from the package `webgpu`. */
 export function createDevice({ threads, polite, cpuShare, onAllowance, ...options }: NodeDeviceOptions = {}): Promise<Device> {
-  return openDevice({ ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) }, nodeGpu, nodeHardwareGpu);
+  return openDevice({ gpuTilings: new GpuTilingsFile(), ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) }, nodeGpu, nodeHardwareGpu);
 }
 
 /** Path of a folder or a file, `demo`, the small model inside the package, or what `openSource` takes. */

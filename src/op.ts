@@ -29,11 +29,19 @@ export interface GpuSource {
   readonly text: string;
 }
 
+/** How the matrix products of a GPU are cut. The sums are the same, so results do not depend on it; times do. */
+export const TILINGS = ["registers", "workgroup", "large"] as const;
+export type Tiling = (typeof TILINGS)[number];
+
 /** One dispatch of an op's shader. */
 export interface GpuPass<O extends string = string, P extends string = string> {
   readonly entry: string;
   /** Shared files that are compiled together with `code`. */
   readonly lib?: readonly GpuSource[];
+  /** Values of the shader's `override` constants. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Left out on a device that has chosen another tiling. */
+  readonly tiling?: Tiling;
   /** Operands that the entry point uses, by default all: a device promises no more than 8 storage buffers to one shader. */
   readonly operands?: readonly O[];
   /** Whether the entry point uses the scratch buffer, `@binding(operands of the op + 1)`. */

@@ -46,6 +46,8 @@ arithmetic("percent of a limit: the limit's time for the same work over the case
   assert.is(peak.runs, 4);
   assert.is(percentOfLimit(10, 2, peak), 80);
   assert.equal(limitOf("copy", "wasm", work).params, { n: 100 });
+  const much = limitOf("copy", "wasm", { ...work, bytes: 2 ** 30 });
+  assert.equal([much.params, much.runs], [{ n: 2 ** 24 }, 8]);
   assert.equal(limitOf("fill", "wasm", work).params, { n: 50, value: 1 });
   assert.is(percentOfLimit(8, 2, limitOf("copy", "wasm", work)), 25);
 });

@@ -97,7 +97,7 @@ function expectSame(actual: ArrayLike<number>, want: ArrayLike<number>, what: st
   for (let i = 0; i < want.length; i++) if (!Object.is(actual[i], want[i])) assert.unreachable(`${what}[${i}]: expected ${want[i]}, got ${actual[i]}`);
 }
 
-const devices = await testDevices();
+const devices = await testDevices({ gpu: true });
 
 for (const device of devices) {
   const here = suite(`any input on ${device.description}`);

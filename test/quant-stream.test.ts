@@ -81,6 +81,40 @@ for (const options of [{}, { type: "fp4", blocksize: 128 }, { doubleQuant: false
   });
 }
 
+test("streams of bytes are read into one buffer", async () => {
+  const asked = new Set<number>();
+  let at = 0;
+  const source = new ReadableStream({
+    type: "bytes",
+    pull(controller) {
+      const { view } = (controller as ReadableByteStreamController).byobRequest!;
+      asked.add(view!.byteLength);
+      const part = file.subarray(at, (at += 5000));
+      if (!part.length) (controller as ReadableByteStreamController).close();
+      else new Uint8Array(view!.buffer, view!.byteOffset).set(part);
+      (controller as ReadableByteStreamController).byobRequest!.respond(part.length);
+    },
+  });
+  assert.equal(await collect(quantizeStream(source as ReadableStream<Uint8Array>)), await collect(quantizeStream(chunked(file))));
+  assert.equal([...asked], [2 ** 18]);
+});
+
+test("a tensor of many chunks and of several nested blocks", async () => {
+  const n = 1_200_001;
+  const long = normals(n, 2);
+  const big = encodeSafetensors([tensor(name(0, "mlp.up_proj.weight"), "F32", [1, n], long)]);
+  for (const blocksize of [64, 4096]) {
+    const stored = await openSafetensorsWeights(memoryFolder("q", [["model.safetensors", await collect(quantizeStream(chunked(big, 77_777), { blocksize }))]]));
+    const weight = stored.tensors.get(name(0, "mlp.up_proj.weight"))!;
+    const q = quantizeTensor(long, { blocksize, shape: [1, n] }) as QuantizedByTable;
+    assert.is(weight.kind, "bnb4");
+    if (weight.kind !== "bnb4") return;
+    assert.ok(sameBits(await weight.packed(0, q.packed.length), q.packed), "packed");
+    assert.ok(sameBits(await weight.absmax(), q.absmax), "absmax");
+    assert.ok(sameBits(weight.nestedAbsmax!, q.nested!.absmax), "nested absmax");
+  }
+});
+
 /** Of a model folder every tensor is a float; the last one of this file is not. */
 function withoutIds(bytes: Uint8Array): Uint8Array {
   const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
@@ -99,6 +133,7 @@ test("broken streams, and what is refused", async () => {
   await fails(Uint8Array.of(...file, 0), /bytes after the last tensor/);
   await fails(new TextEncoder().encode("this is no tensor file"), /header length: expected at most/);
   await fails(file, /header length: expected at most 10, got/, { maxHeaderBytes: 10 });
+  await expectError(() => collect(quantizeStream(chunked(file), { maxBytes: 1000 })), MemoryError, new RegExp(`stream: file: expected at most 1000 bytes, got ${file.length}$`));
   const nan = file.slice();
   const { tensors: stored } = await openSafetensors(memorySource("f", file));
   new DataView(nan.buffer).setFloat32(stored.get(tensors[0].name)!.offset + 4 * 130, Infinity, true);

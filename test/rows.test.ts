@@ -20,7 +20,7 @@ function run(device: Device, op: Op<never, never>, inputs: Arrays, params: Param
   return runOp(device, test, { name: "", inputs, params, dtypes: { absmax: params["nested"] ? "u8" : "f32" } });
 }
 
-for (const device of await testDevices()) {
+for (const device of await testDevices({ gpu: true })) {
   const rows = suite(`rows are independent on ${device.description}`);
 
   async function expectRows(op: unknown, left: string, out: string, depth: number, width: number, rest: Arrays, params: Params): Promise<void> {

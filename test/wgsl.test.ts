@@ -6,7 +6,7 @@ import * as table from "../src/ops/index.ts";
 
 // Shaders name what contracts name: held here, because a shader with two operands exchanged compiles well.
 const ops = Object.values(table) as unknown as Op[];
-const WORDS: Record<string, readonly string[]> = { f32: ["f32", "u32"], i32: ["i32"], u32: ["u32"], u8: ["u32"], i8: ["u32"], f16: ["u32"], bf16: ["u32"] };
+const WORDS: Record<string, readonly string[]> = { f32: ["f32", "u32", "vec4f", "Out"], i32: ["i32"], u32: ["u32"], u8: ["u32"], i8: ["u32"], f16: ["u32"], bf16: ["u32"] };
 
 interface Binding { index: number; access: string; name: string; type: string }
 

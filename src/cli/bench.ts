@@ -11,6 +11,7 @@ import { machineFacts } from "./doctor-facts.ts";
 import { plural } from "./format.ts";
 import { snakeCased } from "./json.ts";
 import { checkWritable, readFileBytes, replaceFile } from "./files.ts";
+import { benchNeighbours } from "./neighbours/command.ts";
 import { nearest } from "./nearest.ts";
 import type { Values } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -19,7 +20,10 @@ import { DEMO, openModelSource } from "./sources.ts";
 // A device that holds back, as with --polite, would be measured holding back.
 const DEVICE_FLAGS = ["device", "threads", "relaxed-simd"] as const;
 
-const NAMES: readonly string[] = [...SUITE_NAMES, "all"];
+/** Measured with processes beside this one, so not by the library. */
+const NEIGHBOURS = "neighbours";
+
+const NAMES: readonly string[] = [...SUITE_NAMES, "all", NEIGHBOURS];
 const NO_SUCH_DEVICE = 3;
 
 const DIFFERS = {
@@ -30,7 +34,7 @@ const DIFFERS = {
 
 export const command = cliCommand({
   name: "bench",
-  positional: { name: NAMES.join("|"), help: SUITE_NAMES.map((name) => `${name}: ${SUITES[name].summary}`).join("; "), required: true },
+  positional: { name: NAMES.join("|"), help: [...SUITE_NAMES.map((name) => `${name}: ${SUITES[name].summary}`), `${NEIGHBOURS}: what busy programs beside us keep of the CPU, and what we get`].join("; "), required: true },
   flags: ["model", ...DEVICE_FLAGS, "size", "compare", "json"],
   differs: DIFFERS,
   examples: ["nibblelm bench quantize", "nibblelm bench matmul --threads 1,2 --size 512x1536x576", "nibblelm bench all --json before.json", "nibblelm bench all --compare before.json"],
@@ -39,6 +43,11 @@ export const command = cliCommand({
   const file = values.json || undefined;
   output.json = values.json === "";
   const what = benchName(values.argument!);
+  if (what === NEIGHBOURS) {
+    const report = { date: new Date().toISOString(), ...(await benchNeighbours(values.threads?.find((count) => count !== "auto") as number | undefined, session)) };
+    if (file !== undefined) await replaceFile(file, `${JSON.stringify(snakeCased(report), undefined, 1)}\n`);
+    return 0;
+  }
   const earlier = values.compare === undefined ? undefined : readReport(await readFileBytes(values.compare), values.compare);
   if (file !== undefined) await checkWritable(file);
   const devices: Devices = { measured: [], others: [] };
@@ -66,8 +75,8 @@ export const command = cliCommand({
   }
 });
 
-function benchName(name: string): SuiteName | "all" {
-  if (NAMES.includes(name)) return name as SuiteName | "all";
+function benchName(name: string): SuiteName | "all" | typeof NEIGHBOURS {
+  if (NAMES.includes(name)) return name as SuiteName | "all" | typeof NEIGHBOURS;
   const near = nearest(name, NAMES);
   throw new ShapeError("bench", name, { expected: NAMES.join(", "), got: JSON.stringify(name), ...(near ? { hint: `did you mean nibblelm bench ${near}?` } : {}) });
 }
@@ -81,13 +90,17 @@ interface Devices {
   readonly others: BenchDevice[];
 }
 
-/** Opens into `devices`, so that its caller can close what was opened when this fails half-way. */
+/** Opens into `devices`, so that its caller can close what was opened when this fails half-way. Threads are the CPU's. */
 async function openDevices(values: DeviceValues, output: Output, { measured, others }: Devices): Promise<void> {
-  const open = async (threads: number, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device: values.device, threads, relaxedSimd }, output), threads });
-  if (values.device === "webgpu") return void measured.push(await open(1));
-  for (const count of new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads))) measured.push(await open(count));
-  const other = await open(1, values.relaxedSimd === false);
-  if (other.device.build === measured[0].device.build) await other.device.dispose(); // the engine has one build only
+  const [first, ...rest] = new Set((values.threads ?? [1]).map((n) => planThreads({ threads: n }).threads));
+  const kind = values.device ?? (values.threads || values.relaxedSimd !== undefined ? "wasm" : "auto");
+  const open = async (threads: number, device: typeof kind, relaxedSimd = values.relaxedSimd): Promise<BenchDevice> => ({ device: await openDevice({ device, threads, relaxedSimd }, output), threads });
+  const opened = await open(first, kind);
+  if (opened.device.kind === "webgpu") return void measured.push({ ...opened, threads: 1 });
+  measured.push(opened);
+  for (const threads of rest) measured.push(await open(threads, "wasm"));
+  const other = await open(1, "wasm", values.relaxedSimd === false);
+  if (other.device.build === opened.device.build) await other.device.dispose(); // the engine has one build only
   else others.push(other);
 }
 

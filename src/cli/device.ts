@@ -4,6 +4,8 @@ import type { Device } from "../device.ts";
 import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts";
 import { DeviceError, ShapeError } from "../errors.ts";
 import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
+import { GpuTilingsFile } from "../io/gpu-tilings-node.ts";
+import type { Tiling } from "../op.ts";
 import { planThreads } from "../io/threads-node.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { WasmDevice } from "../wasm/device.ts";
@@ -41,11 +43,16 @@ export function pagingOf(device: Device, { gpuFrames: frames, hostMemory }: Valu
 
 async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined, gpuMemory: number | undefined): Promise<Device | undefined> {
   if (kind === "wasm") return undefined;
-  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", gpuMemory }, nodeGpu, nodeHardwareGpu);
+  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", gpuMemory, ...tilings() }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
-  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, undefined, gpuMemory);
+  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, { gpuMemory, ...tilings() });
   output.note(output.notePaint.dim(`device ${choice}`));
   return device;
+}
+
+/** `NIBBLELM_GPU_TILING` forces one; without it the fastest is measured and remembered. */
+function tilings(): { gpuTilings: GpuTilingsFile; gpuTiling: Tiling | undefined } {
+  return { gpuTilings: new GpuTilingsFile(), gpuTiling: (process.env["NIBBLELM_GPU_TILING"] || undefined) as Tiling | undefined };
 }
 
 /** Node 20 has relaxed SIMD behind a flag. It is not touched where the engine does not need it. */

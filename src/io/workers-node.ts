@@ -8,24 +8,29 @@ import { workerMain } from "../wasm/worker-main.ts";
  * refuse it, and what came of it is in the worker's first answer.
  */
 export function nodeWorkersAt(nice: number): WorkerHost {
-  return { spawn: () => spawn(nice) };
+  return workersOf(workerScript(nice));
 }
 
-/** Workers ranked like any other program. */
-export const nodeWorkers: WorkerHost = nodeWorkersAt(0);
+/** Workers that run this script. */
+export function workersOf(script: string): WorkerHost {
+  return { spawn: () => spawn(script) };
+}
 
 // A script in a string: no second file to find beside a bundle. Deno and Bun run it too.
-const script = (nice: number): string => `const { parentPort } = require("node:worker_threads");
+export const workerScript = (nice: number): string => `const { parentPort } = require("node:worker_threads");
 const { getPriority, setPriority } = require("node:os");
 if (${nice}) try { setPriority(0, ${nice}); } catch {}
 const nice = () => { try { return getPriority(0); } catch {} };
 const withNice = (message) => (message.type === "ready" ? { ...message, nice: nice() } : message);
 (${workerMain.toString()})((handler) => parentPort.on("message", handler), (message) => parentPort.postMessage(withNice(message)));`;
 
-function spawn(nice: number): WorkerHandle {
+/** Workers ranked like any other program. */
+export const nodeWorkers: WorkerHost = nodeWorkersAt(0);
+
+function spawn(script: string): WorkerHandle {
   // Node ends the whole process when it starts a worker without it.
   if (typeof SharedArrayBuffer !== "function") throw new DeviceError("threads", "no shared memory here", { expected: "SharedArrayBuffer", got: "none", hint: "use one thread" });
-  const worker = new Worker(script(nice), { eval: true, execArgv: [] }); // the program's --input-type or --import is not for us
+  const worker = new Worker(script, { eval: true, execArgv: [] }); // the program's --input-type or --import is not for us
   return {
     post: (message) => worker.postMessage(message),
     onMessage: (handler) => void worker.on("message", handler),

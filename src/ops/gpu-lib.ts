@@ -1,17 +1,21 @@
 import arithmetic from "../../gpu/lib/arithmetic.wgsl";
 import blocks from "../../gpu/lib/blocks.wgsl";
-import denseB from "../../gpu/lib/dense-b.wgsl";
 import exp from "../../gpu/lib/exp.wgsl";
 import gemmRow from "../../gpu/lib/gemm-row.wgsl";
 import gemm from "../../gpu/lib/gemm.wgsl";
+import gemmRegisters from "../../gpu/lib/gemm-registers.wgsl";
+import gemmStationary from "../../gpu/lib/gemm-stationary.wgsl";
 import grid from "../../gpu/lib/grid.wgsl";
 import half from "../../gpu/lib/half.wgsl";
 import levels from "../../gpu/lib/levels.wgsl";
+import outElements from "../../gpu/lib/out-elements.wgsl";
+import outLines from "../../gpu/lib/out-lines.wgsl";
 import philox from "../../gpu/lib/philox.wgsl";
 import product from "../../gpu/lib/product.wgsl";
 import reduce from "../../gpu/lib/reduce.wgsl";
+import squares from "../../gpu/lib/squares.wgsl";
 import weights4bit from "../../gpu/lib/weights-4bit.wgsl";
-import type { GpuPass, GpuSource, Params } from "../op.ts";
+import { TILINGS, type GpuPass, type GpuSource, type Params, type Tiling } from "../op.ts";
 
 // Shared parts of shaders, by file.
 export const GRID: GpuSource = { file: "gpu/lib/grid.wgsl", text: grid };
@@ -26,7 +30,11 @@ export const LEVELS: GpuSource = { file: "gpu/lib/levels.wgsl", text: levels };
 export const REDUCE: GpuSource = { file: "gpu/lib/reduce.wgsl", text: reduce };
 const GEMM: GpuSource = { file: "gpu/lib/gemm.wgsl", text: gemm };
 const GEMM_ROW: GpuSource = { file: "gpu/lib/gemm-row.wgsl", text: gemmRow };
-export const DENSE_B: GpuSource = { file: "gpu/lib/dense-b.wgsl", text: denseB };
+const GEMM_REGISTERS: GpuSource = { file: "gpu/lib/gemm-registers.wgsl", text: gemmRegisters };
+const GEMM_STATIONARY: GpuSource = { file: "gpu/lib/gemm-stationary.wgsl", text: gemmStationary };
+const OUT_ELEMENTS: GpuSource = { file: "gpu/lib/out-elements.wgsl", text: outElements };
+const OUT_LINES: GpuSource = { file: "gpu/lib/out-lines.wgsl", text: outLines };
+const SQUARES: GpuSource = { file: "gpu/lib/squares.wgsl", text: squares };
 export const WEIGHTS_4BIT: GpuSource = { file: "gpu/lib/weights-4bit.wgsl", text: weights4bit };
 
 /** Elements that a workgroup of an elementwise shader owns; gpu/lib/grid.wgsl has the same number. */
@@ -47,13 +55,45 @@ export function rowwise<P extends string>(rows: (params: Params<P>) => number, .
   return [{ entry: "main", lib: [GRID, REDUCE, ...lib], workgroups: rows }];
 }
 
+/** Invocations of a workgroup, and what they own of y together. */
+interface Cut { readonly lib: GpuSource; readonly constants: Readonly<Record<string, number>>; readonly rows: number; readonly columns: number }
+
+const CUTS: Readonly<Record<Tiling, Cut>> = {
+  registers: { lib: GEMM_REGISTERS, constants: { ACROSS: 4, DOWN: 16 }, rows: 128, columns: 16 },
+  workgroup: { lib: GEMM, constants: { ACROSS: 8, DOWN: 8 }, rows: 64, columns: 32 },
+  large: { lib: GEMM, constants: { ACROSS: 16, DOWN: 16 }, rows: 128, columns: 64 },
+};
+export const STATIONARY: Cut = { lib: GEMM_STATIONARY, constants: { ACROSS: 16 }, rows: 256, columns: 64 };
+const ROW: Cut = { lib: GEMM_ROW, constants: {}, rows: 4, columns: 64 };
 const FEW_ROWS = 4;
 
-/** A product of rows × columns: tiles of 32 × 32, or of 4 × 64 when there are few rows. The sums are the same. */
-export function gemmPasses<P extends string>(rows: (params: Params<P>) => number, columns: (params: Params<P>) => number, ...lib: GpuSource[]): GpuPass<never, P>[] {
-  const few = (params: Params<P>): boolean => rows(params) <= FEW_ROWS;
+interface Product<P extends string> {
+  readonly rows: (params: Params<P>) => number;
+  readonly columns: (params: Params<P>) => number;
+  /** Lengths that are multiples of 4 when every line of four begins at one: of what is contiguous, of a row of y, and of the depth. */
+  readonly lengths: (params: Params<P>) => readonly number[];
+  /** For `registers`: another shader where its condition holds. */
+  readonly special?: { readonly cut: Cut; readonly when: (params: Params<P>) => boolean };
+}
+
+/**
+ * A matrix product: rows of 4 × 64 when there are few, else one of the tilings; `workgroup` with element by element access
+ * where lines do not begin at multiples of 4. The sums are the same.
+ */
+export function gemmPasses<P extends string>({ rows, columns, lengths, special }: Product<P>, ...lib: GpuSource[]): GpuPass<never, P>[] {
+  const aligned = (p: Params<P>): boolean => lengths(p).every((length) => length % 4 === 0);
+  const few = (p: Params<P>): boolean => aligned(p) && rows(p) <= FEW_ROWS;
+  const pass = (cut: Cut, whole: boolean, out: GpuSource, when: (p: Params<P>) => boolean, tiling?: Tiling): GpuPass<never, P> => ({
+    entry: "main", lib: [GRID, SQUARES, out, cut.lib, ...lib], constants: { ALIGNED: whole ? 1 : 0, ...cut.constants }, ...(tiling && { tiling }),
+    workgroups: (p) => (when(p) ? Math.ceil(rows(p) / cut.rows) * Math.ceil(columns(p) / cut.columns) : 0),
+  });
+  const isSpecial = (p: Params<P>, tiling: Tiling): boolean => tiling === "registers" && special !== undefined && special.when(p);
   return [
-    { entry: "main", lib: [GRID, GEMM_ROW, ...lib], workgroups: (p) => (few(p) ? Math.ceil(rows(p) / 4) * Math.ceil(columns(p) / 64) : 0) },
-    { entry: "main", lib: [GRID, GEMM, ...lib], workgroups: (p) => (few(p) ? 0 : Math.ceil(rows(p) / 32) * Math.ceil(columns(p) / 32)) },
+    ...TILINGS.flatMap((tiling) => [
+      pass(ROW, true, OUT_ELEMENTS, (p) => few(p) && !isSpecial(p, tiling), tiling),
+      pass(CUTS[tiling], true, OUT_LINES, (p) => aligned(p) && !few(p) && !isSpecial(p, tiling), tiling),
+    ]),
+    ...(special ? [pass(special.cut, true, OUT_LINES, special.when, "registers")] : []),
+    pass(CUTS.workgroup, false, OUT_ELEMENTS, (p) => !aligned(p)),
   ];
 }

@@ -1,7 +1,7 @@
 import code from "../../gpu/matmul-nf4-nn.wgsl";
 import { defineOp } from "../op.ts";
 import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
-import { gemmPasses, HALF, WEIGHTS_4BIT } from "./gpu-lib.ts";
+import { gemmPasses, WEIGHTS_4BIT } from "./gpu-lib.ts";
 import { checkWeights, WEIGHT_OPERANDS, WEIGHT_PARAMS, weightBytes } from "./weights-4bit.ts";
 
 /**
@@ -29,5 +29,5 @@ export const matmulNf4Nn = defineOp({
   cost: (p) => gemmCost(p.m, p.k, p.n, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses(({ m }) => m, ({ k }) => k, WEIGHTS_4BIT, HALF) },
+  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k }) => [n, k] }, WEIGHTS_4BIT) },
 });

@@ -1,7 +1,7 @@
 import code from "../../gpu/matmul-nn.wgsl";
 import { defineOp } from "../op.ts";
 import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
-import { DENSE_B, gemmPasses } from "./gpu-lib.ts";
+import { gemmPasses } from "./gpu-lib.ts";
 
 /**
  * y = x · w, added to y when `accumulate`: y[i, j] (+)= Σ_k x[i, k] · w[k, j].
@@ -28,5 +28,5 @@ export const matmulNn = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses(({ m }) => m, ({ n }) => n, DENSE_B) },
+  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k, xStride }) => [n, k, xStride] }) },
 });

@@ -90,9 +90,9 @@ export class Engine {
       r: settings.r, loraAlpha: settings.loraAlpha, learningRate: settings.learningRate, lrSchedulerType: "linear",
       warmupSteps: Math.min(10, settings.steps), maxSteps: settings.steps, perDeviceTrainBatchSize: settings.batch, gradientAccumulationSteps: 1,
       maxLength: settings.length, saveSteps: SAVE_STEPS,
-      onStep: ({ step, loss, tokensPerSecond }) => {
+      onStep: ({ step, loss, tokensPerSecond, paging }) => {
         points.push([step, loss]);
-        tell({ type: "step", point: [step, loss], steps: settings.steps, tokensPerSecond, memory: device.memory.live, peak: device.memory.peak, paging: undefined });
+        tell({ type: "step", point: [step, loss], steps: settings.steps, tokensPerSecond, memory: device.memory.live, peak: device.memory.peak, paging });
       },
       onProgress: (event) => {
         if (event.phase === "saved") this.#change({ run: { ...run, step: points.length, points } });
@@ -161,7 +161,7 @@ export class Engine {
   async #on({ device: kind, gpuMegabytes }: Settings): Promise<Device> {
     const key = `${kind} ${gpuMegabytes}`;
     if (this.#device && this.#deviceKey === key) return this.#device;
-    const next = await createDevice({ kind, threads: "auto" });
+    const next = await createDevice({ kind, threads: "auto", gpuMemory: gpuMegabytes === undefined ? undefined : 1e6 * gpuMegabytes });
     this.#forgetModel();
     await this.#device?.dispose();
     this.#deviceKey = key;

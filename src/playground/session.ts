@@ -1,3 +1,5 @@
+import type { PagingStats } from "../pager/pager.ts";
+
 /** What the form says. Bytes are MB = 10^6, as people type them. */
 export interface Settings {
   readonly r: number;
@@ -74,7 +76,7 @@ export type EngineEvent =
   | { readonly type: "progress"; readonly what: string; readonly done: number; readonly total: number }
   | { readonly type: "piece"; readonly text: string }
   | { readonly type: "measured"; readonly when: "before" | "after"; readonly measured: Measured }
-  | { readonly type: "step"; readonly point: Point; readonly steps: number; readonly tokensPerSecond: number; readonly memory: number; readonly peak: number; readonly paging: string | undefined };
+  | { readonly type: "step"; readonly point: Point; readonly steps: number; readonly tokensPerSecond: number; readonly memory: number; readonly peak: number; readonly paging: PagingStats | undefined };
 
 export type Listener = (event: EngineEvent) => void;
 

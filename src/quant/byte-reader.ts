@@ -1,16 +1,24 @@
 import { FormatError } from "../errors.ts";
 
+/** Bytes to ask for where the stream lets its reader say: workerd's bodies come in chunks of 4 KiB else. */
+const WANTED = 2 ** 18;
+
 /** Exact reads from a stream whose chunks have any size. Holds one chunk at a time. */
 export class ByteReader {
   readonly name: string;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #byob: ReadableStreamBYOBReader | undefined;
+  readonly #plain: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** Goes to a stream of bytes and comes back filled. */
+  #buffer = new ArrayBuffer(0);
   readonly #signal: AbortSignal | undefined;
   #chunk = new Uint8Array();
   #at = 0; // in the whole stream
 
   constructor(stream: ReadableStream<Uint8Array>, name: string, signal?: AbortSignal) {
     this.name = name;
-    this.#reader = stream.getReader();
+    this.#byob = byobReader(stream);
+    if (this.#byob) this.#buffer = new ArrayBuffer(WANTED);
+    else this.#plain = stream.getReader();
     this.#signal = signal;
   }
 
@@ -18,7 +26,7 @@ export class ByteReader {
   async #some(most: number): Promise<Uint8Array | undefined> {
     while (!this.#chunk.length) {
       this.#signal?.throwIfAborted();
-      const { done, value } = await this.#reader.read();
+      const { done, value } = await this.#read();
       if (done) return undefined;
       if (!(value instanceof Uint8Array)) throw new FormatError(this.name, "chunk", { expected: "bytes", got: typeof value });
       this.#chunk = value as Uint8Array<ArrayBuffer>;
@@ -29,6 +37,13 @@ export class ByteReader {
     return part;
   }
 
+  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    if (this.#plain) return this.#plain.read();
+    const { done, value } = await this.#byob!.read(new Uint8Array(this.#buffer));
+    if (value) this.#buffer = value.buffer;
+    return done || !value ? { done: true, value: undefined } : { done: false, value };
+  }
+
   /** As `#some`, of a tensor that must not end here. @throws FormatError at the end. */
   async some(most: number): Promise<Uint8Array> {
     const part = await this.#some(most);
@@ -36,15 +51,19 @@ export class ByteReader {
     return part;
   }
 
-  /** Exactly these many bytes, at the start of a buffer of their own. @throws FormatError at the end. */
-  async exactly(length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length;) {
-      const part = await this.some(length - done);
-      bytes.set(part, done);
+  /** Fills `target`. @throws FormatError at the end. */
+  async fill<T extends Uint8Array>(target: T): Promise<T> {
+    for (let done = 0; done < target.length;) {
+      const part = await this.some(target.length - done);
+      target.set(part, done);
       done += part.length;
     }
-    return bytes;
+    return target;
+  }
+
+  /** Exactly these many bytes, at the start of a buffer of their own. @throws FormatError at the end. */
+  exactly(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.fill(new Uint8Array(length));
   }
 
   /** @throws FormatError when something follows. */
@@ -56,7 +75,17 @@ export class ByteReader {
   /** Tells the source that nobody reads on; harmless at the end. */
   async cancel(reason?: unknown): Promise<void> {
     this.#chunk = new Uint8Array();
-    await this.#reader.cancel(reason).catch(() => undefined); // its own failure is known already
+    await (this.#byob ?? this.#plain)!.cancel(reason).catch(() => undefined); // its own failure is known already
+  }
+}
+
+/** Of streams of bytes; others refuse. */
+function byobReader(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
+  if (stream.locked) return undefined; // the reader to be made says so
+  try {
+    return stream.getReader({ mode: "byob" });
+  } catch {
+    return undefined;
   }
 }
 

@@ -11,13 +11,11 @@ import { ByteReader, streamOf } from "./byte-reader.ts";
 import { chunksOf, withWorkspace } from "./chunks.ts";
 import { dequantizeTensor } from "./dequantize-tensor.ts";
 import { checkShape, type QuantizedByTable, type ValueType } from "./quantized-tensor.ts";
-import { bytesIn, copyTensor, readStreamHeader, SHAPES_KEY } from "./tensor-stream.ts";
+import { bytesIn, copyTensor, readStreamHeader, SHAPES_KEY, type StreamLimits } from "./tensor-stream.ts";
 
-export interface DequantizeStreamOptions {
+export interface DequantizeStreamOptions extends StreamLimits {
   /** For messages. */
   readonly name?: string;
-  /** Bytes of the header to accept. */
-  readonly maxHeaderBytes?: number;
   /** Bytes of codes to hold at most, since a weight's constants come after them; default 64 MiB: 134 million values. */
   readonly maxHeldBytes?: number;
   /** A device of one thread; default: one of its own, with the kernels of `nibblelm/quant`. */
@@ -36,11 +34,11 @@ export function dequantizeStream(input: ReadableStream<Uint8Array>, options: Deq
 }
 
 async function* dequantizedFile(input: ReadableStream<Uint8Array>, options: DequantizeStreamOptions): AsyncGenerator<Uint8Array, void> {
-  const { name = "stream", maxHeaderBytes, maxHeldBytes = 2 ** 26, signal } = options;
+  const { name = "stream", maxHeldBytes = 2 ** 26, signal } = options;
   const reader = new ByteReader(input, name, signal);
   let own: WasmDevice | undefined;
   try {
-    const header = await readStreamHeader(reader, maxHeaderBytes);
+    const header = await readStreamHeader(reader, options);
     const { weights, partOf } = groupsOf(header, name);
     const metadata = Object.fromEntries([...header.metadata].filter(([key]) => key !== SHAPES_KEY));
     yield encodeHeader(outputOrder(header, weights, partOf), header.metadata.size ? metadata : DEFAULT_METADATA);

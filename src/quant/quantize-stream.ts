@@ -7,12 +7,12 @@ import { bytesOfSpec, DEFAULT_METADATA, encodeHeader, type StoredTensor, type Te
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { WasmDevice } from "../wasm/device.ts";
 import { ByteReader, streamOf } from "./byte-reader.ts";
-import { CHUNK, chunksOf } from "./chunks.ts";
+import { chunksOf } from "./chunks.ts";
 import { nestedOffsetOf } from "./nested-offset.ts";
 import { Quantizer } from "./quantizer.ts";
-import { bytesIn, copyTensor, readStreamHeader, SHAPES_KEY } from "./tensor-stream.ts";
+import { bytesIn, copyTensor, readStreamHeader, SHAPES_KEY, type StreamLimits } from "./tensor-stream.ts";
 
-export interface QuantizeStreamOptions {
+export interface QuantizeStreamOptions extends StreamLimits {
   /** Default `nf4`. */
   readonly type?: "nf4" | "fp4";
   /** Values that share one absmax: 32, 64, … 4096; default 64. */
@@ -23,8 +23,6 @@ export interface QuantizeStreamOptions {
   readonly select?: (tensor: TensorSpec) => boolean;
   /** For messages. */
   readonly name?: string;
-  /** Bytes of the header to accept. */
-  readonly maxHeaderBytes?: number;
   /** Default: one of its own, with the kernels of `nibblelm/quant`. */
   readonly device?: Device;
   readonly signal?: AbortSignal | undefined;
@@ -38,7 +36,7 @@ const NAMES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 type FloatType = keyof typeof FLOATS;
 
 /**
- * A safetensors file, as it streams by, with its weights in 4 bits under bitsandbytes' keys and bits. Memory: 12 MiB, and
+ * A safetensors file, as it streams by, with its weights in 4 bits under bitsandbytes' keys and bits. Memory: 4 MiB, and
  * 1/16 byte a value of the tensor at hand, whose absmax must be known before the first of them is quantized.
  * The metadata `nibblelm_stream` keeps what the weights were, so that `dequantizeStream` can go back.
  * @returns a stream that fails with FormatError for a broken file or a value that is not finite; cancelling it cancels `input`.
@@ -55,7 +53,7 @@ async function* quantizedFile(input: ReadableStream<Uint8Array>, settings: Setti
   const reader = new ByteReader(input, settings.name, settings.signal);
   let work: TensorWork | undefined;
   try {
-    const { metadata, tensors } = await readStreamHeader(reader, settings.maxHeaderBytes);
+    const { metadata, tensors } = await readStreamHeader(reader, settings);
     const units: Unit[] = [];
     let at = 0;
     for (const tensor of tensors.values()) {
@@ -109,19 +107,23 @@ function unitOf(tensor: StoredTensor, at: number, { type, blocksize, doubleQuant
   return { tensor, state, stateBytes, specs: [...bytes, spec(quantStateSuffix(type), "U8", stateBytes), ...tables] };
 }
 
+/** Values at a time: whole blocks of every blocksize. */
+const CHUNK = 2 ** 18;
+
 /** Buffers for one chunk, used for every tensor. */
 class TensorWork {
   readonly #device: Device;
   readonly #settings: Settings;
   readonly #quantizer: Quantizer;
+  readonly #bytes = new Uint8Array(4 * CHUNK); // as they come; used again and again, for an edge runtime collects garbage late
   readonly #values: Tensor; // f32[CHUNK], or as many f16 or bf16
   readonly #packed: Tensor; // u8[CHUNK / 2]
-  readonly #absmax: Tensor; // f32[CHUNK / blocksize]
-  readonly #q: Tensor; // u8[CHUNK / blocksize]
-  readonly #nested: Tensor; // f32[CHUNK / blocksize / 256]
+  readonly #absmax: Tensor; // f32[blocks]
+  readonly #q: Tensor; // u8[blocks]
+  readonly #nested: Tensor; // f32[blocks / 256]
 
   constructor(device: Device, settings: Settings) {
-    const blocks = CHUNK / settings.blocksize;
+    const blocks = Math.max(NESTED_BLOCKSIZE, CHUNK / settings.blocksize); // a whole number of nested ones
     this.#device = device;
     this.#settings = settings;
     this.#quantizer = new Quantizer(device, settings.type, settings.blocksize);
@@ -129,14 +131,14 @@ class TensorWork {
     this.#packed = device.allocate("u8", [CHUNK / 2], "packed");
     this.#absmax = device.allocate("f32", [blocks], "absmax");
     this.#q = device.allocate("u8", [blocks], "absmax bytes");
-    this.#nested = device.allocate("f32", [Math.ceil(blocks / NESTED_BLOCKSIZE)], "nested absmax");
+    this.#nested = device.allocate("f32", [blocks / NESTED_BLOCKSIZE], "nested absmax");
   }
 
   async *quantize(reader: ByteReader, tensor: StoredTensor, state: QuantState, stateBytes: number): AsyncGenerator<Uint8Array, void> {
     const { doubleQuant, blocksize } = this.#settings;
     const n = elementsOf(tensor.shape);
     const absmax = new Float32Array(Math.ceil(n / blocksize));
-    for (const [at, length] of chunksOf(n)) yield await this.#chunk(reader, tensor, at, length, absmax);
+    for (const [at, length] of chunksOf(n, CHUNK)) yield await this.#chunk(reader, tensor, at, length, absmax);
     if (!doubleQuant) {
       yield padded(encodeQuantState(state), stateBytes);
       yield* [this.#quantizer.code.slice(), absmax].map(bytesIn);
@@ -158,9 +160,10 @@ class TensorWork {
   async #chunk(reader: ByteReader, { name, dtype }: StoredTensor, at: number, length: number, absmax: Float32Array): Promise<Uint8Array> {
     const { blocksize } = this.#settings;
     const type = FLOATS[dtype as FloatType];
-    const { buffer } = await reader.exactly(length * (type === "f32" ? 4 : 2));
+    await reader.fill(this.#bytes.subarray(0, length * (type === "f32" ? 4 : 2)));
     const x: Tensor = { ...this.#values, dtype: type };
-    this.#device.write(x, type === "f32" ? new Float32Array(buffer) : new Uint16Array(buffer));
+    const { buffer } = this.#bytes;
+    this.#device.write(x, type === "f32" ? new Float32Array(buffer, 0, length) : new Uint16Array(buffer, 0, length));
     this.#quantizer.quantize(x, this.#packed, this.#absmax, length);
     const part = (await this.#device.read(viewTensor(this.#absmax, [Math.ceil(length / blocksize)]))) as Float32Array;
     const bad = part.findIndex((value) => !Number.isFinite(value));

@@ -11,6 +11,7 @@ export interface Binding {
 }
 
 const DISPATCHES = 256; // of one submit: as many sets of parameters exist
+const GROUPS = 16384; // kept: a step of a large model needs some thousand
 const FLOPS = 5e10; // of one submit: browsers end what keeps a GPU busy for seconds
 
 /**
@@ -109,6 +110,7 @@ export class Commands {
     bindings.forEach(({ buffer, offset, size }, i) => {
       entries.push({ binding: pipeline.slots[i].index + 1, resource: { buffer: buffer.gpu, offset, size } });
     });
+    if (this.#groups.size === GROUPS) this.#groups.clear(); // offsets that move with every token would fill it
     const group = this.#device.createBindGroup({ layout: pipeline.layout, entries });
     this.#groups.set(key, { group, buffers: new Set(bindings.map(({ buffer }) => buffer.id)) });
     return group;

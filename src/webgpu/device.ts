@@ -1,13 +1,13 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
 import { ShapeError, type DeviceError } from "../errors.ts";
-import { checkOp, type Op, type Operands, type Params } from "../op.ts";
+import { checkOp, type Op, type Operands, type Params, type Tiling } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
 import { Commands, type Binding } from "./commands.ts";
 import { Faults } from "./faults.ts";
 import { GpuMemory, type GpuBuffer } from "./memory.ts";
-import { Pipelines, type Pipeline } from "./pipelines.ts";
+import { Pipelines } from "./pipelines.ts";
 import { Readback } from "./readback.ts";
 import { Split } from "./split.ts";
 import { Staging } from "./staging.ts";
@@ -21,6 +21,8 @@ export interface WebGpuDeviceOptions extends GpuOptions {
   readonly gpuMemory?: number | undefined;
   /** Shaders to compile at once instead of at their first use: errors then show before anything is computed. */
   readonly ops?: readonly Op[];
+  /** How matrix products are cut, or who chooses: the same results in other times. Default `workgroup`. */
+  readonly tiling?: Tiling | ((device: WebGpuDevice) => Promise<Tiling>);
 }
 
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
@@ -65,8 +67,10 @@ export class WebGpuDevice implements Device {
     if (gpuMemory !== undefined && !(gpuMemory > 0)) throw new ShapeError("gpuMemory", "budget", { expected: "bytes above 0", got: gpuMemory });
     const adapter = await requestAdapter(options);
     const device = new WebGpuDevice(await requestDevice(adapter, options), adapterFacts(adapter), options);
+    const { tiling = device.tiling } = options;
     try {
-      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) device.#pipelines.of(op);
+      device.tiling = typeof tiling === "function" ? await tiling(device) : tiling;
+      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) for (const pass of device.#pipelines.passesOf(op)) device.#pipelines.of(op, pass);
       await device.#faults.settle();
     } catch (error) {
       await device.dispose();
@@ -75,8 +79,11 @@ export class WebGpuDevice implements Device {
     return device;
   }
 
+  get tiling(): Tiling { return this.#pipelines.tiling; }
+  set tiling(tiling: Tiling) { this.#pipelines.tiling = tiling; }
+
   get description(): string {
-    return `webgpu (${this.adapter.name}${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+    return `webgpu (${this.adapter.name}, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
   }
 
   get memory(): DeviceMemory & { readonly created: number } {
@@ -117,17 +124,16 @@ export class WebGpuDevice implements Device {
   #launch(op: Op, operands: Operands, params: Params): void {
     const paramBytes = this.#encodeParams(op, params);
     const { flops } = op.cost(params);
-    const pipelines = this.#pipelines.of(op);
     const tensors = op.operands.map(({ name }) => operands[name]);
     const { bindings, after } = this.#staging.place(op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
-    for (const pipeline of pipelines) this.#dispatch(pipeline, bindings, paramBytes, params, flops);
+    for (const pass of this.#pipelines.passesOf(op)) {
+      const workgroups = pass.workgroups(params);
+      if (!workgroups) continue;
+      const pipeline = this.#pipelines.of(op, pass);
+      this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => bindings[index]), paramBytes, workgroups, flops);
+    }
     after();
-  }
-
-  #dispatch(pipeline: Pipeline, all: readonly Binding[], paramBytes: Uint8Array, params: Params, flops: number): void {
-    const workgroups = pipeline.pass.workgroups(params);
-    if (workgroups) this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => all[index]), paramBytes, workgroups, flops);
   }
 
   #encodeParams(op: Op, params: Params): Uint8Array {

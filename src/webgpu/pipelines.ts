@@ -1,5 +1,5 @@
 import { KernelError } from "../errors.ts";
-import type { GpuKernel, GpuPass, Op } from "../op.ts";
+import type { GpuKernel, GpuPass, Op, Tiling } from "../op.ts";
 import { STAGE_COMPUTE } from "./constants.ts";
 import type { Faults } from "./faults.ts";
 
@@ -20,12 +20,15 @@ export interface Pipeline {
 
 interface Source { readonly file: string; readonly text: string }
 
-/** Compiles each op's shader once. Uniform parameters are bound with a dynamic offset. */
+/** Compiles each pass of an op once. Uniform parameters are bound with a dynamic offset. */
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #faults: Faults;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #compiled = new Map<string, readonly Pipeline[]>();
+  readonly #compiled = new Map<GpuPass, Pipeline>();
+  readonly #modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
+  /** Matrix products compiled from now on are cut like this. */
+  tiling: Tiling = "workgroup";
   /** Bytes that every binding of parameters offers. */
   readonly paramBytes: number;
 
@@ -35,25 +38,27 @@ export class Pipelines {
     this.paramBytes = paramBytes;
   }
 
-  /** A shader that does not compile is reported late, like every error of a GPU. */
-  of(op: Op): readonly Pipeline[] {
-    let pipelines = this.#compiled.get(op.name);
-    if (!pipelines) this.#compiled.set(op.name, pipelines = this.#compile(op, kernelOf(op)));
-    return pipelines;
+  /** Those that this device runs: of the other tilings, none. @throws KernelError for an op without a shader. */
+  passesOf(op: Op): readonly GpuPass[] {
+    return kernelOf(op).passes.filter(({ tiling = this.tiling }) => tiling === this.tiling);
   }
 
-  #compile(op: Op, kernel: GpuKernel): readonly Pipeline[] {
-    const modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
-    return kernel.passes.map((pass) => {
-      const sources = [...(pass.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernel.code }];
-      const key = sources.map(({ file }) => file).join();
-      let module = modules.get(key);
-      return this.#faults.scoped("validation", () => {
-        module ??= this.#device.createShaderModule({ label: op.name, code: sources.map(({ text }) => text).join("\n") });
-        modules.set(key, module);
-        return this.#pipeline(op, pass, module);
-      }, async (error) => shaderError(sources, await module!.getCompilationInfo(), error));
-    });
+  /** Compiled at its first use. A shader that does not compile is reported late, like every error of a GPU. */
+  of(op: Op, pass: GpuPass): Pipeline {
+    let pipeline = this.#compiled.get(pass);
+    if (!pipeline) this.#compiled.set(pass, pipeline = this.#compile(op, pass));
+    return pipeline;
+  }
+
+  #compile(op: Op, pass: GpuPass): Pipeline {
+    const sources = [...(pass.lib ?? []), { file: `gpu/${op.name}.wgsl`, text: kernelOf(op).code }];
+    const key = sources.map(({ file }) => file).join();
+    let module = this.#modules.get(key);
+    return this.#faults.scoped("validation", () => {
+      module ??= this.#device.createShaderModule({ label: op.name, code: sources.map(({ text }) => text).join("\n") });
+      this.#modules.set(key, module);
+      return this.#pipeline(op, pass, module);
+    }, async (error) => shaderError(sources, await module!.getCompilationInfo(), error));
   }
 
   #pipeline(op: Op, pass: GpuPass, module: GPUShaderModule): Pipeline {
@@ -67,7 +72,7 @@ export class Pipelines {
     const gpu = this.#device.createComputePipeline({
       label: `${op.name}.${pass.entry}`,
       layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: pass.entry },
+      compute: { module, entryPoint: pass.entry, ...(pass.constants && { constants: pass.constants }) },
     });
     return { pass, slots, layout, layoutKey, gpu };
   }

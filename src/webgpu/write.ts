@@ -32,7 +32,7 @@ export function writeBytes(device: GPUDevice, commands: Commands, pipelines: Pip
     // Indices count words from a place where any binding may begin.
     const base = Math.floor(word / 256) * 256;
     const params = new Uint8Array(Uint32Array.of((word - base) / 4, mask, bits).buffer);
-    commands.dispatch(pipelines.of(WRITE_WORD)[0], [{ buffer, offset: base, size: Math.min(256, buffer.bytes - base) }], params, 1, 0);
+    commands.dispatch(pipelines.of(WRITE_WORD, WRITE_WORD.gpu!.passes[0]), [{ buffer, offset: base, size: Math.min(256, buffer.bytes - base) }], params, 1, 0);
   };
   if (lastWhole > firstWhole) {
     const whole = bytes.subarray(firstWhole - offset, Math.min(lastWhole, end) - offset);

@@ -16,4 +16,4 @@ try {
   remove();
 }
 console.log(`platforms: ${report.passed} passed, ${report.failed} failed`);
-process.exitCode = report.failed || !report.passed ? 1 : 0;
+process.exit(report.failed || !report.passed ? 1 : 0); // what hangs is not waited for

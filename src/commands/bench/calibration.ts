@@ -1,12 +1,11 @@
 import type { Op } from "../../op.ts";
 import { copy, fill, multiplyAddPeak } from "../../ops/index.ts";
 import type { BenchCase } from "./bench-case.ts";
-import { peakParams } from "./limits.ts";
+import { IN_MEMORY, peakParams } from "./limits.ts";
 import { timedOp } from "./op-case.ts";
 
-/** 65536 elements are one tile, and two buffers of them fit a second-level cache; 64 MiB fit none. */
+/** One tile, and two buffers of it fit a second-level cache. */
 const IN_CACHE = 65_536;
-const IN_MEMORY = 16 * 2 ** 20;
 
 export const PEAK: BenchCase = {
   op: "multiply-add",

@@ -18,13 +18,19 @@ export interface Limit {
   readonly runs: number;
 }
 
+/** Elements of two buffers that fit no cache: more would only take longer. */
+export const IN_MEMORY = 16 * 2 ** 20;
+
 /** A tile takes a CPU some tens of microseconds; a GPU needs many invocations to be busy. */
 export function peakParams(kind: Device["kind"]): { n: number; rounds: number } {
   return kind === "webgpu" ? { n: 2 ** 18, rounds: 64 } : { n: 32, rounds: 20_000 };
 }
 
 export function limitOf(name: LimitName, kind: Device["kind"], { flops, bytes, elements }: Work): Limit {
-  if (name === "copy") return { op: copy as unknown as Op, params: { n: Math.ceil(bytes / 8) }, runs: 1 };
+  if (name === "copy") {
+    const n = Math.min(Math.ceil(bytes / 8), IN_MEMORY);
+    return { op: copy as unknown as Op, params: { n }, runs: bytes / (8 * n) };
+  }
   if (name === "fill") return { op: fill as unknown as Op, params: { n: elements, value: 1 }, runs: 1 };
   const params = peakParams(kind);
   return { op: multiplyAddPeak as unknown as Op, params, runs: flops / multiplyAddPeak.cost(params).flops };
