@@ -155,7 +155,7 @@ tokenizers("broken files are named", () => {
     }
     return "no error";
   };
-  assert.match(message((f) => f.delete("tokenizer.json")), /tokenizer: tokenizer: expected tokenizer\.json, got none/);
+  assert.match(message((f) => f.delete("tokenizer.json")), /files: tokenizer: expected tokenizer\.json, got none/);
   assert.match(message((f) => { f.delete("tokenizer.json"); f.set("tokenizer.model", encoded(1)); }), /tokenizer\.model alone/);
   assert.match(message((f) => f.set("tokenizer_config.json", new Uint8Array([123]))), /tokenizer_config\.json: not JSON/);
   assert.match(message((f) => f.set("config.json", encoded([]))), /config\.json: top level/);

@@ -46,7 +46,8 @@ async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: s
   if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", gpuMemory, ...tilings() }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
   const { device, choice } = await openHardwareGpu(nodeHardwareGpu, { gpuMemory, ...tilings() });
-  output.note(output.notePaint.dim(`device ${choice}`));
+  const why = choice.replace(/^wasm: (?:webgpu: )?/, "").replace(/: expected .*/, "");
+  output.note(output.notePaint.dim(device ? choice : `computing on the CPU: ${why}`));
   return device;
 }
 

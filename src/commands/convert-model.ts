@@ -89,6 +89,12 @@ interface Buffers {
   readonly stored: Tensor | undefined;
 }
 
+/** Values before and after, to be compared on the host. */
+type HostPair = readonly [before: Float32Array, after: Float32Array];
+
+/** Absmax values of 256 MiB of float32. */
+const KEPT_BLOCKS = 2 ** 20;
+
 /** Moves tensors through one set of buffers. */
 class Converter {
   readonly #options: ConvertOptions;
@@ -96,13 +102,20 @@ class Converter {
   readonly #target: TargetOptions;
   readonly #total: number;
   readonly #quantizers = new Map<string, Quantizer>();
+  /** What is read, one chunk after the other. */
+  readonly #into = new Uint8Array(4 * CHUNK);
+  /** Not while rounding is measured: then the constants must be known when the values pass by. */
+  readonly #keep: Float32Array | undefined;
+  readonly #host: HostPair | undefined;
   #done = 0;
 
   constructor(options: ConvertOptions, writer: ModelWriter, items: readonly TensorItem[]) {
     this.#options = options;
     this.#items = items;
-    this.#target = { device: options.device, writer, where: options.checkpoint.name, nan: options.nan, capacity: CHUNK };
+    this.#target = { device: options.device, writer, where: options.checkpoint.name, nan: options.nan, capacity: CHUNK, host: new ArrayBuffer(4 * CHUNK) };
     this.#total = bytesOfAll(items);
+    this.#keep = options.meters ? undefined : new Float32Array(KEPT_BLOCKS);
+    this.#host = options.meters && [new Float32Array(CHUNK), new Float32Array(CHUNK)];
   }
 
   async run(): Promise<void> {
@@ -158,25 +171,25 @@ class Converter {
     const { device, signal } = this.#options;
     // A chunk is whole blocks and whole nested blocks of every blocksize.
     if (source.kind === "bnb4") return dequantizeChunks(device, source, () => values, signal, after, CHUNK);
-    return readAsF32(device, source, staging, () => values, signal, after);
+    return readAsF32(device, source, staging, () => values, signal, after, CHUNK, this.#into);
   }
 
   async #edit(name: string, edit: Edit | undefined, values: Tensor, at: number, n: number, round: number): Promise<void> {
     const meter = round === 1 ? this.#options.meters?.change : undefined;
-    const before = edit && meter && (await this.#host(values, n));
+    const before = edit && meter && (await this.#read32(values, n, 0));
     edit?.apply(values, at, n);
-    if (before) meter.add(name, before, await this.#host(values, n));
+    if (before) meter.add(name, before, await this.#read32(values, n, 1));
   }
 
   async #measureRounding(name: string, target: TensorTarget, { values, stored }: Buffers, n: number): Promise<void> {
     const meter = this.#options.meters?.rounding;
     if (!meter || !stored) return;
     target.stored(stored, n);
-    meter.add(name, await this.#host(values, n), await this.#host(stored, n));
+    meter.add(name, await this.#read32(values, n, 0), await this.#read32(stored, n, 1));
   }
 
-  async #host(values: Tensor, n: number): Promise<Float32Array> {
-    return (await this.#options.device.read(viewTensor(values, [n]))) as Float32Array;
+  async #read32(values: Tensor, n: number, side: 0 | 1): Promise<Float32Array> {
+    return (await this.#options.device.read(viewTensor(values, [n]), this.#host?.[side])) as Float32Array;
   }
 
   #targetOf(plan: TensorPlan): TensorTarget {
@@ -184,9 +197,7 @@ class Converter {
     const key = `${plan.quantType} ${plan.blocksize}`;
     const quantizer = this.#quantizers.get(key) ?? new Quantizer(this.#options.device, plan.quantType, plan.blocksize);
     this.#quantizers.set(key, quantizer);
-    // Rounding can be measured only when the constants are known while the values pass by.
-    const keptBlocks = this.#options.meters ? { keptBlocks: 0 } : {};
-    return new QuantizedTarget(this.#target, plan, quantizer, { offset: this.#options.nestedOffsets?.get(plan.name), ...keptBlocks });
+    return new QuantizedTarget(this.#target, plan, quantizer, { offset: this.#options.nestedOffsets?.get(plan.name), keep: this.#keep });
   }
 
   async #copy(source: DenseTensor, target: DenseTarget): Promise<void> {
@@ -194,7 +205,7 @@ class Converter {
     for (let at = 0; at < n; at += CHUNK) {
       this.#options.signal?.throwIfAborted();
       const end = Math.min(at + CHUNK, n);
-      await target.putHost(await source.read(at, end), at);
+      await target.putHost(await source.read(at, end, this.#into), at);
       this.#progress(source, end / n);
     }
     target.dispose();

@@ -42,16 +42,23 @@ function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {
 /** Most bytes of a run without frames, and what it needs in all with two of them. */
 async function measure(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: Work): Promise<{ peak: number; frames: number | undefined }> {
   const measuring = new MeasuringDevice(device);
-  const tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [name, blank(tensor)]));
+  const zeros = growingZeros();
+  const tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [name, blank(tensor, zeros)]));
   const model = await loadLlama(measuring, { ...checkpoint, tensors }, { ...options, onProgress: undefined });
   await work(model);
   return { peak: measuring.memory.peak, frames: model.pager?.smallestLimit };
 }
 
-/** The same tensor without its bytes: nothing is read to measure. */
-function blank(tensor: WeightTensor): WeightTensor {
-  const nothing = (bytes: number): Uint8Array => new Uint8Array(bytes);
-  if (tensor.kind === "dense") return { ...tensor, read: async (begin, end) => (tensor.dtype === "f32" ? new Float32Array(end - begin) : new Uint16Array(end - begin)) };
+/** The same tensor without its bytes: nothing is read to measure, and all of it is one piece of zeros. */
+function blank(tensor: WeightTensor, zeros: (bytes: number) => ArrayBuffer): WeightTensor {
+  const bytes = (n: number): Uint8Array => new Uint8Array(zeros(n), 0, n);
+  const floats = (n: number): Float32Array => new Float32Array(zeros(4 * n), 0, n);
+  if (tensor.kind === "dense") return { ...tensor, read: async (begin, end) => (tensor.dtype === "f32" ? floats(end - begin) : new Uint16Array(zeros(2 * (end - begin)), 0, end - begin)) };
   const blocks = Math.ceil(elementsOf(tensor.shape) / tensor.state.blocksize);
-  return { ...tensor, packed: async (begin, end) => nothing(end - begin), absmax: async () => (tensor.state.nested ? nothing(blocks) : new Float32Array(blocks)) };
+  return { ...tensor, packed: async (begin, end) => bytes(end - begin), absmax: async () => (tensor.state.nested ? bytes(blocks) : floats(blocks)) };
+}
+
+function growingZeros(): (bytes: number) => ArrayBuffer {
+  let buffer = new ArrayBuffer(0);
+  return (bytes) => (buffer.byteLength >= bytes ? buffer : (buffer = new ArrayBuffer(bytes)));
 }

@@ -104,7 +104,7 @@ function notesOf({ tokenizer, change, rounding }: Omit<MergeResult, "notes">, { 
   return [
     ...(tokenizer ? [] : ["The base has no tokenizer, so the output has none: training and generating need one."]),
     ...(change.max === 0 ? ["The adapter changes nothing: its B matrices are 0, as before training."] : []),
-    ...(change.max > 0 && rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} changes the weights about as much as the adapter did, which may undo a part of the training; bf16 and f32 keep more.`] : []),
+    ...(change.max > 0 && rounding.relativeRms > change.relativeRms / 2 ? [`Rounding to ${dtype} is not small beside what the adapter changed, and may undo a part of it; ${dtype === "bf16" || dtype === "f16" ? "f32 keeps" : "bf16 and f32 keep"} more.`] : []),
   ];
 }
 

@@ -6,17 +6,19 @@ import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 /** Elements moved at a time: 4 MiB of float32, and whole blocks of every blocksize. */
 export const CHUNK = 2 ** 20;
 
-/** Reads a dense tensor chunk by chunk into the f32 tensors that `target` names, converting on the device. */
+/**
+ * Reads a dense tensor chunk by chunk into the f32 tensors that `target` names, converting on the device.
+ * `into` takes one chunk after the other, also over many calls: garbage of this size waits long for its collector.
+ */
 export async function readAsF32(
   device: Device, source: DenseTensor, staging: Tensor, target: (chunk: number, at: number) => Tensor, signal?: AbortSignal,
-  after?: (at: number, chunk: number) => void | Promise<void>, size = CHUNK,
+  after?: (at: number, chunk: number) => void | Promise<void>, size = CHUNK, into = new Uint8Array(4 * Math.min(size, elementsOf(source.shape))),
 ): Promise<void> {
   const n = elementsOf(source.shape);
-  const buffer = new Uint8Array(4 * Math.min(size, n)); // the same for all chunks: files can be larger than memory
   for (let at = 0; at < n; at += size) {
     signal?.throwIfAborted();
     const chunk = Math.min(size, n - at);
-    const values = await source.read(at, at + chunk, buffer);
+    const values = await source.read(at, at + chunk, into);
     const y = target(chunk, at);
     if (source.dtype === "f32") device.write(y, values);
     else {

@@ -7,19 +7,17 @@ import type { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { firstNonFinite, nonFiniteError, type TargetOptions, type TensorTarget } from "./write-tensor.ts";
 
-/** Absmax values of a tensor that are kept until their mean is known: 16 MiB, those of 1 GiB of float32. */
-const KEPT_BLOCKS = 2 ** 22;
-
 export interface NestedOptions {
   /** Instead of the mean of absmax. */
   readonly offset?: number | undefined;
-  readonly keptBlocks?: number;
+  /** Room for the absmax values of a tensor until their mean is known. */
+  readonly keep?: Float32Array | undefined;
 }
 
 /**
  * A tensor in 4 bits. Codes are written as they come, and so is a plain absmax.
  *
- * Double quantization needs the mean of all absmax first. They are kept until then; of a tensor with too many of them
+ * Double quantization needs the mean of all absmax first. They are kept until then; where there is no room for them
  * the values come twice, the second time for the constants alone. Chunks begin at multiples of 256 blocks.
  */
 export class QuantizedTarget implements TensorTarget {
@@ -28,6 +26,8 @@ export class QuantizedTarget implements TensorTarget {
   readonly #plan: QuantizedPlan;
   readonly #quantizer: Quantizer;
   readonly #scratch: Scratch;
+  readonly #codes: Uint8Array;
+  readonly #absmax: Float32Array;
   readonly #kept: Float32Array | undefined;
   readonly #nestedAbsmax: Float32Array; // f32[ceil(blocks / 256)]
   /** Nested blocks with a NaN or an infinity, which would spoil the offset of the whole tensor. */
@@ -37,15 +37,17 @@ export class QuantizedTarget implements TensorTarget {
   #finite = 0;
   #round = 1;
 
-  constructor(options: TargetOptions, plan: QuantizedPlan, quantizer: Quantizer, { offset, keptBlocks = KEPT_BLOCKS }: NestedOptions = {}) {
+  constructor(options: TargetOptions, plan: QuantizedPlan, quantizer: Quantizer, { offset, keep }: NestedOptions = {}) {
     const { blocksize, doubleQuant } = plan;
     const blocks = Math.ceil(elementsOf(plan.shape) / blocksize);
     this.#options = options;
     this.#plan = plan;
     this.#quantizer = quantizer;
     this.#scratch = allocateScratch(options, plan, quantizer.code);
+    this.#codes = new Uint8Array(options.host, 0, options.capacity / 2);
+    this.#absmax = new Float32Array(options.host, options.capacity / 2, options.capacity / blocksize);
     this.#offset = doubleQuant ? offset : undefined;
-    this.#kept = doubleQuant && offset === undefined && blocks <= keptBlocks ? new Float32Array(blocks) : undefined;
+    this.#kept = doubleQuant && offset === undefined && keep && blocks <= keep.length ? keep.subarray(0, blocks) : undefined;
     this.rounds = doubleQuant && offset === undefined && !this.#kept ? 2 : 1;
     this.#nestedAbsmax = new Float32Array(doubleQuant ? Math.ceil(blocks / NESTED_BLOCKSIZE) : 0);
   }
@@ -61,9 +63,9 @@ export class QuantizedTarget implements TensorTarget {
   async #writeCodes(values: Tensor, at: number, n: number, blocks: number): Promise<void> {
     const { device, writer } = this.#options;
     const { name, blocksize, doubleQuant } = this.#plan;
-    const absmax = (await device.read(viewTensor(this.#scratch.absmax, [blocks]))) as Float32Array;
+    const absmax = (await device.read(viewTensor(this.#scratch.absmax, [blocks]), this.#absmax)) as Float32Array;
     if (firstNonFinite(absmax, "float32") >= 0) await this.#nonFinite(absmax, values, at, n);
-    await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]))) as Uint8Array);
+    await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]), this.#codes)) as Uint8Array);
     if (!doubleQuant) return writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
     this.#kept?.set(absmax, at / blocksize);
     for (let i = 0; i < absmax.length; i++) {

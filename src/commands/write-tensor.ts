@@ -15,6 +15,8 @@ export interface TargetOptions {
   readonly nan: NanPolicy;
   /** The most elements of one `put`. */
   readonly capacity: number;
+  /** capacity · 4 bytes, for what comes back from the device. */
+  readonly host: ArrayBuffer;
 }
 
 /** Takes the values of one tensor, f32 on the device, in order, and writes them as its plan says. */
@@ -65,11 +67,13 @@ export class DenseTarget implements TensorTarget {
   readonly #options: TargetOptions;
   readonly #plan: DensePlan;
   readonly #bits: Tensor | undefined; // f16[capacity] or bf16[capacity]
+  readonly #host: Float32Array | Uint16Array;
   #last: Tensor | undefined;
 
   constructor(options: TargetOptions, plan: DensePlan) {
     this.#options = options;
     this.#plan = plan;
+    this.#host = plan.dtype === "float32" ? new Float32Array(options.host) : new Uint16Array(options.host);
     if (plan.dtype !== "float32") this.#bits = options.device.allocate(plan.dtype === "float16" ? "f16" : "bf16", [options.capacity], plan.name);
   }
 
@@ -77,10 +81,10 @@ export class DenseTarget implements TensorTarget {
     const { device } = this.#options;
     const x = viewTensor(values, [n]);
     this.#last = x;
-    if (!this.#bits) return this.putHost((await device.read(x)) as Float32Array, at);
+    if (!this.#bits) return this.putHost((await device.read(x, this.#host)) as Float32Array, at);
     const y = viewTensor(this.#bits, [n]);
     device.run(this.#plan.dtype === "float16" ? f32ToF16 : f32ToBf16, { x, y }, { n });
-    const bits = (await device.read(y)) as Uint16Array;
+    const bits = (await device.read(y, this.#host)) as Uint16Array;
     const bad = firstNonFinite(bits, this.#plan.dtype);
     if (bad >= 0) this.#refuseOverflow(((await device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
     return this.putHost(bits, at);

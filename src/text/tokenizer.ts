@@ -44,7 +44,7 @@ type Json = Record<string, unknown>;
  *   `special_tokens_map.json`, `chat_template.jinja`, `generation_config.json`, `config.json`.
  * @throws FormatError
  */
-export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, where = "tokenizer"): Tokenizer {
+export function loadTokenizer(files: ReadonlyMap<string, Uint8Array>, where = "files"): Tokenizer {
   const main = readJson(files, "tokenizer.json");
   if (!main) {
     const hint = files.has("tokenizer.model") ? "tokenizer.model alone is not read; save the tokenizer again with Transformers, which writes tokenizer.json" : undefined;

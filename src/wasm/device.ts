@@ -251,9 +251,12 @@ export class WasmDevice implements Device, Throttle {
     }
   }
 
-  async read(tensor: Tensor): Promise<TypedArray> {
+  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
     await this.finish();
-    return this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape).slice();
+    const values = this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape);
+    if (!into) return values.slice();
+    into.set(values);
+    return into.subarray(0, values.length);
   }
 
   async dispose(): Promise<void> {

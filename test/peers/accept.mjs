@@ -54,7 +54,7 @@ async function ourLogits(path, adapterPath, ids) {
     rank = Math.max(...modules.map(({ r }) => r));
   }
   const pass = new BatchPass(llama, { batch: 1, length: ids.length, microBatches: 1, rank, training: false, recompute: true, dropout: false });
-  pass.evaluate({ batch: 1, length: ids.length, ids: Int32Array.from(ids), targets: new Int32Array(ids.length).fill(-100) });
+  await pass.evaluate({ batch: 1, length: ids.length, ids: Int32Array.from(ids), targets: new Int32Array(ids.length).fill(-100) });
   const logits = await pass.logits(ids.length - LAST, LAST);
   pass.dispose();
   parameters?.dispose();

@@ -1,5 +1,5 @@
-// Highest resident memory of `quantize`, above that of starting the program and printing its version.
-// usage: node test/memory/quantize-rss.mjs FOLDER [CASE…]   (FOLDER takes the models, up to 6 GB, and is left empty again)
+// Highest resident memory of `quantize` and `merge`, above that of starting the program and printing its version.
+// usage: node test/memory/rss.mjs FOLDER [CASE…]   (FOLDER takes the models, up to 6 GB, and is left empty again)
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -7,7 +7,7 @@ import esbuild from "esbuild";
 
 const LIMIT_MIB = 64;
 const [folder, ...chosen] = process.argv.slice(2);
-if (!folder) throw new Error("usage: quantize-rss.mjs FOLDER [CASE…]");
+if (!folder) throw new Error("usage: rss.mjs FOLDER [CASE…]");
 
 /** A llama of one or more layers; sizes decide where the bytes are. */
 const CASES = {
@@ -15,6 +15,8 @@ const CASES = {
   "the same with plain constants": { dtype: "F32", vocab: 262144, hidden: 1024, inner: 64, layers: 1, options: { embeddings: "nf4", doubleQuant: false } },
   "4 GB in bfloat16, tensors of 90 MB": { dtype: "BF16", vocab: 32000, hidden: 4096, inner: 11008, layers: 9, options: {} },
   "4 GB in float32, tensors of 1.2 GB": { dtype: "F32", vocab: 1024, hidden: 4096, inner: 71680, layers: 1, options: {} },
+  "merge into 4 GB of bfloat16, tensors of 90 MB": { dtype: "BF16", vocab: 32000, hidden: 4096, inner: 11008, layers: 9, merge: {} },
+  "merge and quantize 4 GB of float32, tensors of 1.2 GB": { dtype: "F32", vocab: 1024, hidden: 4096, inner: 71680, layers: 1, merge: { dtype: "nf4" } },
 };
 
 function tensorsOf({ vocab, hidden, inner, layers }) {
@@ -71,14 +73,27 @@ const runner = resolve(".tmp/memory/run.mjs");
 await esbuild.build({
   stdin: {
     contents: `
+      import { kernels } from "#kernels";
+      import { merge } from "./src/commands/merge.ts";
       import { quantize } from "./src/commands/quantize.ts";
+      import { adapterFiles, parseAdapterConfig } from "./src/format/peft.ts";
+      import { memoryFolder } from "./src/io/memory.ts";
       import { createSink, openSource } from "./src/io/node.ts";
       import { WasmDevice } from "./src/wasm/device.ts";
-      const [model, output, options] = process.argv.slice(2);
-      if (model) await quantize({ model: await openSource(model), output: await createSink(output), device: await WasmDevice.create(), ...JSON.parse(options) });`,
+      const [path, output, text] = process.argv.slice(2);
+      if (path) {
+        const { hidden, inner, layers, options, merge: merging } = JSON.parse(text);
+        const call = { model: await openSource(path), output: await createSink(output), device: await WasmDevice.create({ wasm: kernels }) };
+        if (!merging) await quantize({ ...call, ...options });
+        else {
+          const config = parseAdapterConfig({ peft_type: "LORA", r: 8, target_modules: ["down_proj"] }, "test");
+          const matrices = new Map(Array.from({ length: layers }, (_, i) => [\`model.layers.\${i}.mlp.down_proj\`, { a: new Float32Array(8 * inner).fill(0.01), b: new Float32Array(hidden * 8).fill(0.01) }]));
+          await merge({ ...call, adapter: memoryFolder("adapter", adapterFiles(config, matrices)), ...merging });
+        }
+      }`,
     resolveDir: ".",
   },
-  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", loader: { ".wasm": "binary" }, outfile: runner,
+  bundle: true, format: "esm", platform: "node", target: "es2022", packages: "external", external: ["#kernels", "#quant-kernels"], loader: { ".wgsl": "text", ".wasm": "binary" }, outfile: runner,
 });
 const base = existsSync("dist/cli.js") ? peakOf("dist/cli.js", "--version") : peakOf(runner);
 console.log(`${existsSync("dist/cli.js") ? "nibblelm --version" : "the program, doing nothing"}: ${(base / 1024).toFixed(1)} MiB`);
@@ -90,7 +105,7 @@ for (const [name, model] of Object.entries(CASES)) {
   const bytes = writeModel(source, model);
   rmSync(output, { recursive: true, force: true });
   const began = performance.now();
-  const peak = peakOf(runner, source, output, JSON.stringify(model.options));
+  const peak = peakOf(runner, source, output, JSON.stringify(model));
   const seconds = (performance.now() - began) / 1000;
   const above = (peak - base) / 1024;
   failed ||= above > LIMIT_MIB;
