@@ -40,7 +40,7 @@ export interface Device {
   write(tensor: Tensor, data: TypedArray): void;
   /** Checks the call against the contract, then queues it. @throws ShapeError */
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void;
-  /** Waits for the queue and returns a copy, in the beginning of `into` if the device can use it. */
+  /** A copy of what it is after all ops queued before, and before those queued later; in the beginning of `into` if the device can use it. */
   read(tensor: Tensor, into?: TypedArray): Promise<TypedArray>;
   finish(): Promise<void>;
   /** Seconds that the ops which `work` queues took by the device's own clock; undefined where it has none. */

@@ -21,7 +21,7 @@ export function machineFacts(): Omit<HostFacts, "webgpu"> {
   const [load] = loadavg();
   return {
     version: NIBBLELM_VERSION,
-    runtime: `${runtimeName()} (V8 ${process.versions.v8})`,
+    runtime: `${runtimeName()} (V8 ${process.versions.v8.split(".").slice(0, 2).join(".")})`,
     platform: `${process.platform} ${process.arch}`,
     cpu: { model: cpus()[0]?.model.trim() ?? "unknown", cores, affinity, quota, usable, load: process.platform === "win32" ? undefined : load },
     memory: { total: totalmem(), free: freemem(), limit: limit > 0 && limit < totalmem() ? limit : undefined },

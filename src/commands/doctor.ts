@@ -5,7 +5,7 @@ import { quantize4bit } from "../ops/index.ts";
 /** What the host knows about itself. Bytes and cores are numbers; what is unknown is undefined. */
 export interface HostFacts {
   readonly version: string;
-  /** `node 20.20.2 (V8 11.3)` */
+  /** `Node 20.20.2 (V8 11.3)` */
   readonly runtime: string;
   readonly platform: string;
   readonly cpu: { readonly model: string; readonly cores: number; readonly affinity: number; readonly quota: number | undefined; readonly usable: number; readonly load: number | undefined };
@@ -18,15 +18,41 @@ export interface HostFacts {
 export interface DoctorReport extends HostFacts {
   /** The device that commands use by default. */
   readonly device: string;
-  /** Whether its kernels give the bits they should. */
+  /** Every way to run the kernels on this CPU, and whether it gives the bits it should. */
+  readonly kernels: readonly KernelCheck[];
+  /** Whether all of them do. */
   readonly selfCheck: boolean;
   /** What would make this machine faster or safer, in sentences. */
   readonly advice: readonly string[];
 }
 
-/** Adds to the host's facts what only running kernels can tell. */
-export async function doctor(host: HostFacts, device: Device): Promise<DoctorReport> {
-  return { ...host, device: device.description, selfCheck: await quantizesExactly(device), advice: adviceFor(host) };
+export interface KernelCheck {
+  /** `relaxed SIMD, 2 threads` */
+  readonly name: string;
+  readonly exact: boolean;
+  /** Why there was nothing to check. */
+  readonly problem: string | undefined;
+}
+
+/**
+ * Adds to the host's facts what only running kernels can tell.
+ * @param device the one that commands use by default.
+ * @param ways opens each device to check.
+ */
+export async function doctor(host: HostFacts, device: Device, ways: ReadonlyMap<string, () => Promise<Device>>): Promise<DoctorReport> {
+  const kernels: KernelCheck[] = [];
+  for (const [name, open] of ways) kernels.push(await check(name, open));
+  const selfCheck = kernels.every(({ exact }) => exact) && (await quantizesExactly(device));
+  return { ...host, device: device.description, kernels, selfCheck, advice: adviceFor(host) };
+}
+
+async function check(name: string, open: () => Promise<Device>): Promise<KernelCheck> {
+  try {
+    await using device = await open();
+    return { name, exact: await quantizesExactly(device), problem: undefined };
+  } catch (error) {
+    return { name, exact: false, problem: error instanceof Error ? error.message.split("\n")[0] : String(error) };
+  }
 }
 
 /** The sixteen levels of NF4, quantized, are their own numbers. */
@@ -54,7 +80,7 @@ const GIB = 2 ** 30;
 
 function adviceFor({ cpu, memory, wasm, webgpu }: HostFacts): string[] {
   const advice: string[] = [];
-  if (!wasm.relaxedSimd) advice.push("This engine has no relaxed SIMD: a newer Node, Deno, Bun or Chromium computes faster.");
+  if (!wasm.relaxedSimd) advice.push("This engine has no relaxed SIMD, so matrix products take about twice as long: try a newer Node, Deno or Bun.");
   if (!wasm.threads) advice.push("No shared memory, so only one thread.");
   if (cpu.quota !== undefined && cpu.quota < cpu.affinity) advice.push(`A cgroup grants ${cpu.quota.toFixed(1)} of ${cpu.affinity} cores: more threads than ${cpu.usable} would only wait.`);
   if (cpu.load !== undefined && cpu.load > cpu.cores) advice.push(`Other programs keep the CPU busy (load ${cpu.load.toFixed(1)} on ${cpu.cores} cores): expect a share of the speed.`);

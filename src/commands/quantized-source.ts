@@ -2,13 +2,14 @@ import type { Device } from "../device.ts";
 import type { Bnb4Tensor, DenseTensor } from "../format/checkpoint.ts";
 import { codeTable, dynamicTable } from "../format/code-tables.ts";
 import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
-import type { Tensor } from "../tensor.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
+import { CHUNK } from "./read-tensor.ts";
 
 /** A tensor as it would be after loading it in 4 bits, to be read like one that is stored so. Its 4 bits are held in memory. */
-export async function quantizedSource(device: Device, source: DenseTensor, staging: Tensor, choice: LoadQuantization, signal?: AbortSignal): Promise<Bnb4Tensor> {
+export async function quantizedSource(device: Device, source: DenseTensor, choice: LoadQuantization, signal?: AbortSignal): Promise<Bnb4Tensor> {
   const { name, shape, storageBytes } = source;
-  const weight = await quantizeWhileLoading(device, source, staging, choice, signal);
+  const staging = device.allocate("bf16", [CHUNK], "staging");
+  const weight = await quantizeWhileLoading(device, source, staging, choice, signal).finally(() => device.free(staging));
   const packed = (await device.read(weight.packed)) as Uint8Array;
   const absmax = (await device.read(weight.absmax)) as Float32Array | Uint8Array;
   const nested = weight.nested && { nestedAbsmax: (await device.read(weight.nestedAbsmax)) as Float32Array, nestedQuantMap: dynamicTable() };

@@ -58,10 +58,11 @@ export async function dequantizeChunks(
     const packed = device.allocate("u8", [size / 2], `${name} codes`);
     held.push(packed);
     const n = elementsOf(source.shape);
+    const room = new ArrayBuffer(Math.ceil(Math.min(size, n) / 2));
     for (let at = 0; at < n; at += size) {
       signal?.throwIfAborted();
       const chunk = Math.min(size, n - at);
-      device.write(packed, await source.packed(at / 2, Math.ceil((at + chunk) / 2)));
+      device.write(packed, await source.packed(at / 2, Math.ceil((at + chunk) / 2), new Uint8Array(room, 0, Math.ceil(chunk / 2))));
       const from = (constants: Tensor, unit: number): Tensor => viewTensor(constants, [Math.ceil(chunk / unit)], at / unit);
       const operands = { packed, absmax: from(absmax, blocksize), code, nestedAbsmax: nested ? from(nestedAbsmax, chunkUnit(source)) : code, nestedCode, y: target(chunk, at) };
       device.run(dequantize4bit, operands, { n: chunk, blocksize, nested: nested ? 1 : 0, nestedOffset: nested?.offset ?? 0, round: 0 });

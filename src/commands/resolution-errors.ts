@@ -63,6 +63,8 @@ export class ErrorMeter {
   readonly #trips: RoundTrips;
   readonly #values: Tensor;
   readonly #staging: Tensor;
+  readonly #x = new Float32Array(CHUNK);
+  readonly #y = new Float32Array(CHUNK);
 
   constructor(device: Device, blocksize: number) {
     this.#device = device;
@@ -98,13 +100,13 @@ export class ErrorMeter {
   }
 
   async #compare(sums: ErrorSums, n: number, offset: number): Promise<void> {
-    const x = (await this.#device.read(viewTensor(this.#values, [n]))) as Float32Array;
-    for (const value of x) {
-      sums.squares += value * value;
-      if (!Number.isFinite(value)) sums.nonFinite++;
+    const x = (await this.#device.read(viewTensor(this.#values, [n]), this.#x.subarray(0, n))) as Float32Array;
+    for (let i = 0; i < n; i++) {
+      sums.squares += x[i] * x[i];
+      if (!Number.isFinite(x[i])) sums.nonFinite++;
     }
     for (const sum of sums.of) {
-      const y = (await this.#device.read(this.#trips.run(sum.resolution, this.#values, n, offset))) as Float32Array;
+      const y = (await this.#device.read(this.#trips.run(sum.resolution, this.#values, n, offset), this.#y.subarray(0, n))) as Float32Array;
       let { squares, max } = sum;
       for (let i = 0; i < n; i++) {
         const error = x[i] - y[i];
@@ -128,7 +130,8 @@ class Mean {
   #count = 0;
 
   add(values: Float32Array): void {
-    for (const value of values) {
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i];
       if (!Number.isFinite(value)) continue;
       this.#sum += value;
       this.#count++;

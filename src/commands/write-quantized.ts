@@ -1,23 +1,26 @@
 import type { Device } from "../device.ts";
 import { dynamicTable } from "../format/code-tables.ts";
 import type { QuantizedPlan } from "../format/model-writer.ts";
-import { NESTED_BLOCKSIZE, type QuantState } from "../format/quant-state.ts";
+import { NESTED_BLOCKSIZE } from "../format/quant-state.ts";
 import { dequantize4bit } from "../ops/index.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
-import { firstNonFinite, nonFiniteError, type TargetOptions, type TensorTarget } from "./write-tensor.ts";
+import { handled } from "./host-memory.ts";
+import { firstNonFinite, nonFiniteError, type Store, type TargetOptions, type TensorTarget } from "./write-tensor.ts";
+
+/** Absmax values of a tensor that are kept until their mean is known: 16 MiB, those of 1 GiB of float32. */
+const KEPT_BLOCKS = 2 ** 22;
 
 export interface NestedOptions {
   /** Instead of the mean of absmax. */
   readonly offset?: number | undefined;
-  /** Room for the absmax values of a tensor until their mean is known. */
-  readonly keep?: Float32Array | undefined;
+  readonly keptBlocks?: number;
 }
 
 /**
  * A tensor in 4 bits. Codes are written as they come, and so is a plain absmax.
  *
- * Double quantization needs the mean of all absmax first. They are kept until then; where there is no room for them
+ * Double quantization needs the mean of all absmax first. They are kept until then; of a tensor with too many of them
  * the values come twice, the second time for the constants alone. Chunks begin at multiples of 256 blocks.
  */
 export class QuantizedTarget implements TensorTarget {
@@ -26,9 +29,7 @@ export class QuantizedTarget implements TensorTarget {
   readonly #plan: QuantizedPlan;
   readonly #quantizer: Quantizer;
   readonly #scratch: Scratch;
-  readonly #codes: Uint8Array;
-  readonly #absmax: Float32Array;
-  readonly #kept: Float32Array | undefined;
+  readonly #kept: Float32Array<ArrayBuffer> | undefined;
   readonly #nestedAbsmax: Float32Array; // f32[ceil(blocks / 256)]
   /** Nested blocks with a NaN or an infinity, which would spoil the offset of the whole tensor. */
   readonly #damaged = new Set<number>();
@@ -37,37 +38,53 @@ export class QuantizedTarget implements TensorTarget {
   #finite = 0;
   #round = 1;
 
-  constructor(options: TargetOptions, plan: QuantizedPlan, quantizer: Quantizer, { offset, keep }: NestedOptions = {}) {
+  constructor(options: TargetOptions, plan: QuantizedPlan, quantizer: Quantizer, { offset, keptBlocks = KEPT_BLOCKS }: NestedOptions = {}) {
     const { blocksize, doubleQuant } = plan;
     const blocks = Math.ceil(elementsOf(plan.shape) / blocksize);
     this.#options = options;
     this.#plan = plan;
     this.#quantizer = quantizer;
     this.#scratch = allocateScratch(options, plan, quantizer.code);
-    this.#codes = new Uint8Array(options.host, 0, options.capacity / 2);
-    this.#absmax = new Float32Array(options.host, options.capacity / 2, options.capacity / blocksize);
     this.#offset = doubleQuant ? offset : undefined;
-    this.#kept = doubleQuant && offset === undefined && keep && blocks <= keep.length ? keep.subarray(0, blocks) : undefined;
+    this.#kept = doubleQuant && offset === undefined && blocks <= keptBlocks ? new Float32Array(options.host.take(4 * blocks)) : undefined;
     this.rounds = doubleQuant && offset === undefined && !this.#kept ? 2 : 1;
     this.#nestedAbsmax = new Float32Array(doubleQuant ? Math.ceil(blocks / NESTED_BLOCKSIZE) : 0);
   }
 
-  async put(values: Tensor, at: number, n: number): Promise<void> {
+  /** Values may be of any float type. */
+  put(values: Tensor, at: number, n: number): Store {
     const { packed, absmax } = this.#scratch;
-    const blocks = Math.ceil(n / this.#plan.blocksize);
+    const { blocksize } = this.#plan;
+    const blocks = Math.ceil(n / blocksize);
     this.#quantizer.quantize(viewTensor(values, [n]), packed, absmax, n);
-    if (this.#round === 1) await this.#writeCodes(values, at, n, blocks);
-    if (this.#offset !== undefined) await this.#nest(at / this.#plan.blocksize, blocks, this.#offset);
+    const codes = this.#round === 1 ? this.#readCodes(values, at, n, blocks) : undefined;
+    const constants = this.#offset === undefined ? undefined : this.#nest(at / blocksize, blocks, this.#offset);
+    return async () => {
+      await codes?.();
+      await constants?.();
+    };
   }
 
-  async #writeCodes(values: Tensor, at: number, n: number, blocks: number): Promise<void> {
-    const { device, writer } = this.#options;
+  #readCodes(values: Tensor, at: number, n: number, blocks: number): Store {
+    const { device, host, writer, capacity } = this.#options;
     const { name, blocksize, doubleQuant } = this.#plan;
-    const absmax = (await device.read(viewTensor(this.#scratch.absmax, [blocks]), this.#absmax)) as Float32Array;
-    if (firstNonFinite(absmax, "float32") >= 0) await this.#nonFinite(absmax, values, at, n);
-    await writer.write(name, at / 2, (await device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]), this.#codes)) as Uint8Array);
-    if (!doubleQuant) return writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
-    this.#kept?.set(absmax, at / blocksize);
+    const rooms = { packed: host.take(capacity / 2), absmax: host.take(4 * (capacity / blocksize)) };
+    const reads = handled(Promise.all([
+      device.read(viewTensor(this.#scratch.absmax, [blocks]), new Float32Array(rooms.absmax, 0, blocks)),
+      device.read(viewTensor(this.#scratch.packed, [Math.ceil(n / 2)]), new Uint8Array(rooms.packed, 0, Math.ceil(n / 2))),
+    ]));
+    return async () => {
+      const [absmax, packed] = (await reads) as [Float32Array, Uint8Array];
+      if (firstNonFinite(absmax, "float32") >= 0) await this.#nonFinite(absmax, values, at, n);
+      await writer.write(name, at / 2, packed);
+      if (doubleQuant) this.#keep(absmax, at / blocksize);
+      else await writer.write(`${name}.absmax`, (at / blocksize) * 4, absmax);
+      for (const room of Object.values(rooms)) host.give(room);
+    };
+  }
+
+  #keep(absmax: Float32Array, block: number): void {
+    this.#kept?.set(absmax, block);
     for (let i = 0; i < absmax.length; i++) {
       const value = absmax[i];
       if (!Number.isFinite(value)) continue;
@@ -83,9 +100,9 @@ export class QuantizedTarget implements TensorTarget {
       this.#damaged.add(Math.floor((at / blocksize + block) / NESTED_BLOCKSIZE));
       if (this.#options.nan === "keep") continue;
       const begin = block * blocksize;
-      const data = (await this.#options.device.read(viewTensor(values, [Math.min(blocksize, n - begin)], begin))) as Float32Array;
-      const index = firstNonFinite(data, "float32");
-      throw nonFiniteError(this.#options.where, name, at + begin + index, data[index]);
+      const data = (await this.#options.device.read(viewTensor(values, [Math.min(blocksize, n - begin)], begin))) as Float32Array | Uint16Array;
+      const index = firstNonFinite(data, values.dtype === "f16" ? "float16" : "bfloat16");
+      throw nonFiniteError(this.#options.where, name, at + begin + index, data instanceof Float32Array ? data[index] : "NaN or infinity");
     }
   }
 
@@ -99,34 +116,45 @@ export class QuantizedTarget implements TensorTarget {
   }
 
   /** Quantizes the constants that lie in the scratch: those of `blocks` blocks from `block` on. */
-  async #nest(block: number, blocks: number, offset: number): Promise<void> {
-    const { device, writer } = this.#options;
+  #nest(block: number, blocks: number, offset: number): Store {
+    const { device, host, writer, capacity } = this.#options;
     const { absmax, q, nested } = this.#scratch;
+    const groups = Math.ceil(blocks / NESTED_BLOCKSIZE);
     this.#quantizer.nest(absmax, q, nested, blocks, offset);
-    await writer.write(`${this.#plan.name}.absmax`, block, (await device.read(viewTensor(q, [blocks]))) as Uint8Array);
-    const constants = (await device.read(viewTensor(nested, [Math.ceil(blocks / NESTED_BLOCKSIZE)]))) as Float32Array;
-    this.#nestedAbsmax.set(constants, block / NESTED_BLOCKSIZE);
+    const room = host.take(capacity / this.#plan.blocksize);
+    const reads = handled(Promise.all([
+      device.read(viewTensor(q, [blocks]), new Uint8Array(room, 0, blocks)),
+      device.read(viewTensor(nested, [groups]), this.#nestedAbsmax.subarray(block / NESTED_BLOCKSIZE, block / NESTED_BLOCKSIZE + groups)),
+    ]));
+    return async () => {
+      const [bytes, constants] = (await reads) as [Uint8Array, Float32Array];
+      this.#nestedAbsmax.set(constants, block / NESTED_BLOCKSIZE);
+      await writer.write(`${this.#plan.name}.absmax`, block, bytes);
+      host.give(room);
+    };
   }
 
   async finish(): Promise<void> {
-    const { device, writer } = this.#options;
-    const { name, quantType, blocksize, dtype, shape } = this.#plan;
-    await writer.write(`${name}.quant_map`, 0, this.#quantizer.code);
-    if (!this.#plan.doubleQuant) return writer.writeState(name, { quantType, blocksize, dtype, shape });
-    if (this.#kept) {
-      this.#setOffset();
-      const size = elementsOf(this.#scratch.absmax.shape);
-      for (let block = 0; block < this.#kept.length; block += size) {
-        const part = this.#kept.subarray(block, block + size);
-        device.write(this.#scratch.absmax, part);
-        await this.#nest(block, part.length, this.#offset!);
-      }
-    }
+    const { writer } = this.#options;
+    const { name, quantType, blocksize, dtype, shape, doubleQuant } = this.#plan;
+    if (this.#kept) await this.#nestKept(this.#kept);
     for (const damaged of this.#damaged) this.#nestedAbsmax[damaged] = NaN;
-    await writer.write(`${name}.nested_absmax`, 0, this.#nestedAbsmax);
-    await writer.write(`${name}.nested_quant_map`, 0, dynamicTable());
-    const state: QuantState = { quantType, blocksize, dtype, shape, nested: { blocksize: NESTED_BLOCKSIZE, offset: this.#offset! } };
-    await writer.writeState(name, state);
+    await Promise.all([
+      writer.write(`${name}.quant_map`, 0, this.#quantizer.code),
+      ...(doubleQuant ? [writer.write(`${name}.nested_absmax`, 0, this.#nestedAbsmax), writer.write(`${name}.nested_quant_map`, 0, dynamicTable())] : []),
+    ]);
+    const nested = doubleQuant ? { nested: { blocksize: NESTED_BLOCKSIZE as 256, offset: this.#offset! } } : {};
+    await writer.writeState(name, { quantType, blocksize, dtype, shape, ...nested });
+  }
+
+  async #nestKept(kept: Float32Array): Promise<void> {
+    this.#setOffset();
+    const size = elementsOf(this.#scratch.absmax.shape);
+    for (let block = 0; block < kept.length; block += size) {
+      const part = kept.subarray(block, block + size);
+      this.#options.device.write(this.#scratch.absmax, part);
+      await this.#nest(block, part.length, this.#offset!)();
+    }
   }
 
   stored(y: Tensor, n: number): void {
@@ -138,6 +166,7 @@ export class QuantizedTarget implements TensorTarget {
 
   dispose(): void {
     for (const tensor of Object.values(this.#scratch)) this.#options.device.free(tensor);
+    if (this.#kept) this.#options.host.give(this.#kept.buffer);
   }
 }
 

@@ -3,6 +3,7 @@ import { FormatError, ShapeError } from "../errors.ts";
 import type { DensePlan, FloatName, ModelWriter } from "../format/model-writer.ts";
 import { bf16ToF32, copy, f16ToF32, f32ToBf16, f32ToF16 } from "../ops/index.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
+import { handled, type HostMemory } from "./host-memory.ts";
 
 /** What to do with a NaN or an infinity among the weights. */
 export type NanPolicy = "refuse" | "keep";
@@ -10,18 +11,21 @@ export type NanPolicy = "refuse" | "keep";
 export interface TargetOptions {
   readonly device: Device;
   readonly writer: ModelWriter;
+  readonly host: HostMemory;
   /** For messages: the model. */
   readonly where: string;
   readonly nan: NanPolicy;
   /** The most elements of one `put`. */
   readonly capacity: number;
-  /** capacity · 4 bytes, for what comes back from the device. */
-  readonly host: ArrayBuffer;
 }
+
+/** Waits for what is queued, checks it and writes it. Called once, after that of the put before. */
+export type Store = () => Promise<void>;
 
 /** Takes the values of one tensor, f32 on the device, in order, and writes them as its plan says. */
 export interface TensorTarget {
-  put(values: Tensor, at: number, n: number): Promise<void>;
+  /** Queues all there is to compute, so that the next values may be put before these are stored. `values` stay until then. */
+  put(values: Tensor, at: number, n: number): Store;
   /** How often all values must be put; between two rounds comes `nextRound`. */
   readonly rounds: 1 | 2;
   nextRound(): void;
@@ -67,27 +71,40 @@ export class DenseTarget implements TensorTarget {
   readonly #options: TargetOptions;
   readonly #plan: DensePlan;
   readonly #bits: Tensor | undefined; // f16[capacity] or bf16[capacity]
-  readonly #host: Float32Array | Uint16Array;
   #last: Tensor | undefined;
 
   constructor(options: TargetOptions, plan: DensePlan) {
     this.#options = options;
     this.#plan = plan;
-    this.#host = plan.dtype === "float32" ? new Float32Array(options.host) : new Uint16Array(options.host);
     if (plan.dtype !== "float32") this.#bits = options.device.allocate(plan.dtype === "float16" ? "f16" : "bf16", [options.capacity], plan.name);
   }
 
-  async put(values: Tensor, at: number, n: number): Promise<void> {
-    const { device } = this.#options;
+  put(values: Tensor, at: number, n: number): Store {
+    const { device, host } = this.#options;
     const x = viewTensor(values, [n]);
     this.#last = x;
-    if (!this.#bits) return this.putHost((await device.read(x, this.#host)) as Float32Array, at);
+    if (!this.#bits) {
+      const room = host.take(4 * this.#options.capacity);
+      const read = handled(device.read(x, new Float32Array(room, 0, n)));
+      return async () => {
+        await this.putHost((await read) as Float32Array, at);
+        host.give(room);
+      };
+    }
     const y = viewTensor(this.#bits, [n]);
     device.run(this.#plan.dtype === "float16" ? f32ToF16 : f32ToBf16, { x, y }, { n });
-    const bits = (await device.read(y, this.#host)) as Uint16Array;
+    const room = host.take(2 * this.#options.capacity);
+    const read = handled(device.read(y, new Uint16Array(room, 0, n)));
+    return async () => {
+      await this.#storeBits((await read) as Uint16Array, values, at);
+      host.give(room);
+    };
+  }
+
+  async #storeBits(bits: Uint16Array, values: Tensor, at: number): Promise<void> {
     const bad = firstNonFinite(bits, this.#plan.dtype);
-    if (bad >= 0) this.#refuseOverflow(((await device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
-    return this.putHost(bits, at);
+    if (bad >= 0) this.#refuseOverflow(((await this.#options.device.read(viewTensor(values, [1], bad))) as Float32Array)[0], at + bad);
+    await this.putHost(bits, at);
   }
 
   #refuseOverflow(value: number, index: number): void {

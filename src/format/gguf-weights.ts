@@ -49,20 +49,20 @@ export function ggufTensor(file: GgufFile, tensor: GgufTensor, name: string, hea
   const unit = heads ? rowUnit(tensor, heads, where) : { elements: type.elements, bytes: type.bytes };
   return {
     kind: "dense", name, shape, dtype, storage: type.name, storageBytes: bytes,
-    async read(begin, end) {
+    async read(begin, end, into) {
       const first = Math.floor(begin / unit.elements);
       const last = Math.ceil(end / unit.elements);
       const raw = await (heads ? readPermutedRows(file, tensor, heads, first, last) : file.source.read(tensor.offset + first * unit.bytes, (last - first) * unit.bytes));
       const skip = begin - first * unit.elements;
-      return valuesOf(tensor, raw, (last - first) * unit.elements, where).subarray(skip, skip + end - begin);
+      return valuesOf(tensor, raw, (last - first) * unit.elements, where, into).subarray(skip, skip + end - begin);
     },
   };
 }
 
-function valuesOf({ type }: GgufTensor, raw: Uint8Array<ArrayBuffer>, elements: number, where: string): Float32Array | Uint16Array {
+function valuesOf({ type }: GgufTensor, raw: Uint8Array<ArrayBuffer>, elements: number, where: string, into?: Uint8Array<ArrayBuffer>): Float32Array | Uint16Array {
   if (type.name === "F32") return new Float32Array(raw.buffer);
   if (type.name in FLOATS) return new Uint16Array(raw.buffer);
-  const out = new Float32Array(elements);
+  const out = into && into.byteLength >= 4 * elements ? new Float32Array(into.buffer, into.byteOffset, elements) : new Float32Array(elements);
   decodeBlocks(type, raw, out, where);
   return out;
 }

@@ -32,9 +32,16 @@ const SCRATCH_ALIGN = 64;
 const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type OpTask = PlacedOp & { run: Kernel };
-type WriteTask = { write: () => void };
-type Task = OpTask | WriteTask;
+type OpTask = PlacedOp & { readonly run: Kernel; readonly operands: number };
+/** What this thread does between ops: a copy in or out, a free, or telling who waits. */
+interface HostTask {
+  readonly host: () => void;
+  /** The memory that it touches. */
+  readonly buffer?: WasmBuffer;
+  /** Where somebody waits for it. */
+  readonly fail?: (error: unknown) => void;
+}
+type Task = OpTask | HostTask;
 
 /**
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
@@ -45,10 +52,11 @@ export class WasmDevice implements Device, Throttle {
   readonly build: WasmBuild;
   readonly #kernels: Kernels;
   readonly #arena: Arena;
-  #queue: Task[] = [];
+  readonly #queue: Task[] = [];
   #draining: Promise<void> | undefined;
   #scratch: WasmBuffer;
-  #running = false;
+  #running: readonly Task[] = [];
+  #awaited = 0; // tasks of the queue that somebody waits for
   #disposed = false;
   #pool: WorkerPool | undefined;
   #pace: Pace | undefined;
@@ -137,22 +145,35 @@ export class WasmDevice implements Device, Throttle {
   }
 
   get #idle(): boolean {
-    return !this.#running && this.#queue.length === 0;
+    return this.#running.length === 0 && this.#queue.length === 0;
+  }
+
+  /** Whether anything that is queued or runs now touches this memory. */
+  #busy({ address, bytes }: WasmBuffer): boolean {
+    const within = (at: number): boolean => at >= address && at < address + bytes;
+    const touches = (task: Task): boolean => {
+      if ("host" in task) return task.buffer !== undefined && within(task.buffer.address);
+      for (let i = 0; i < task.operands; i++) if (within(task.args[i])) return true;
+      return false;
+    };
+    return this.#queue.some(touches) || this.#running.some(touches);
   }
 
   /** Not before the ops queued so far are done with it. */
   #release(buffer: WasmBuffer): void {
     if (this.#idle) this.#arena.free(buffer);
-    else this.#queue.push({ write: () => this.#arena.free(buffer) });
+    else this.#queue.push({ host: () => this.#arena.free(buffer), buffer });
   }
 
+  /** Memory that no op uses is written at once, while others run. */
   write(tensor: Tensor, data: TypedArray): void {
     if (data.length > elementsOf(tensor.shape)) {
       throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
     }
-    if (this.#idle) return this.#copyIn(tensor, data);
+    const buffer = tensor.buffer as WasmBuffer;
+    if (!this.#busy(buffer)) return this.#copyIn(tensor, data);
     const snapshot = data.slice();
-    this.#queue.push({ write: () => this.#copyIn(tensor, snapshot) });
+    this.#queue.push({ host: () => this.#copyIn(tensor, snapshot), buffer });
   }
 
   #copyIn(tensor: Tensor, data: TypedArray): void {
@@ -167,7 +188,7 @@ export class WasmDevice implements Device, Throttle {
     this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
     const ranges = this.#pool ? rangesOf(op as Op, operands, params) : [];
-    this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params) });
+    this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params), operands: op.operands.length });
   }
 
   /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
@@ -191,79 +212,122 @@ export class WasmDevice implements Device, Throttle {
     if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
     try {
       for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
-        if ("write" in task) task.write();
+        if ("host" in task) this.#runHost(task);
         else this.#runTiles(task, 0, task.tiles);
       }
-    } finally {
-      this.#dropQueue();
+    } catch (error) {
+      this.#dropQueue(error);
+      throw error;
     }
   }
 
   readSync(tensor: Tensor): TypedArray {
     this.finishSync();
-    return this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape).slice();
+    return this.#copyOut(tensor);
   }
 
   finish(): Promise<void> {
-    // A failed drain has told its own caller; the next one starts afresh.
-    this.#draining = (this.#draining ?? Promise.resolve()).catch(() => undefined).then(() => this.#drain());
-    return this.#draining;
+    return this.#await({ host: () => undefined });
   }
 
+  read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
+    return this.#await({ host: () => this.#copyOut(tensor, into), buffer: tensor.buffer as WasmBuffer });
+  }
+
+  #copyOut(tensor: Tensor, into?: TypedArray): TypedArray {
+    const view = this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape);
+    if (!into) return view.slice();
+    into.set(view);
+    return into.subarray(0, view.length);
+  }
+
+  /** Does it after all that is queued so far, and before anything that is queued later. */
+  #await<T>({ host, buffer }: { host: () => T; buffer?: WasmBuffer }): Promise<T> {
+    return new Promise((resolve, fail) => {
+      const settle = (): void => {
+        try { resolve(host()); } catch (error) { fail(error); }
+      };
+      this.#queue.push({ host: settle, fail, ...(buffer ? { buffer } : {}) });
+      this.#awaited++;
+      this.#draining ??= Promise.resolve().then(() => this.#drain());
+    });
+  }
+
+  /** Runs what somebody waits for, and what the host does right after it: frees. */
   async #drain(): Promise<void> {
-    this.#running = true;
-    try {
-      await (this.#pool ? this.#drainWithPool(this.#pool) : this.#drainHere());
-    } finally {
-      this.#dropQueue();
-      this.#running = false;
+    while (this.#awaited > 0 || (this.#queue.length && "host" in this.#queue[0])) {
+      try {
+        await (this.#pool ? this.#runWithPool(this.#pool) : this.#runHere());
+      } catch (error) {
+        this.#dropQueue(error);
+      }
+      this.#running = [];
     }
+    this.#draining = undefined;
   }
 
-  /** After an error: ops that build on the failed one are dropped, but memory is written and freed as was asked. */
-  #dropQueue(): void {
-    for (const task of this.#queue.splice(0)) if ("write" in task) task.write();
+  /** After an error: ops that build on the failed one are dropped and who waits is told, but memory is written and freed as was asked. */
+  #dropQueue(error: unknown): void {
+    for (const task of this.#queue.splice(0)) {
+      if (!("host" in task)) continue;
+      if (task.fail) task.fail(error);
+      else task.host();
+    }
+    this.#awaited = 0;
   }
 
-  /** Host writes split the queue into programs; the newest scratch is large enough for all that is queued. */
-  async #drainWithPool(pool: WorkerPool): Promise<void> {
+  #runHost(task: HostTask): void {
+    if (task.fail) this.#awaited--;
+    task.host();
+  }
+
+  /** What the host does splits the queue into programs; the newest scratch is large enough for all that is queued. */
+  async #runWithPool(pool: WorkerPool): Promise<void> {
     pool.check();
-    while (this.#queue.length) {
-      const write = this.#queue.findIndex((task) => "write" in task);
-      const ops = this.#queue.splice(0, write < 0 ? this.#queue.length : write) as OpTask[];
-      if (!ops.length) { (this.#queue.shift() as WriteTask).write(); continue; }
-      const { address, bytes } = this.#scratch;
-      const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
-      await pool.run(planSteps(ops), (worker) => address + worker * part);
+    while (this.#awaited > 0) {
+      const host = this.#queue.findIndex((task) => "host" in task);
+      const ops = this.#queue.splice(0, host) as OpTask[];
+      if (ops.length) {
+        this.#running = ops;
+        const { address, bytes } = this.#scratch;
+        const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+        await pool.run(planSteps(ops), (worker) => address + worker * part);
+        this.#running = [];
+      }
+      this.#runHosts();
+    }
+    this.#runHosts();
+  }
+
+  #runHosts(): void {
+    for (let task = this.#queue[0]; task && "host" in task; task = this.#queue[0]) {
+      this.#queue.shift();
+      this.#runHost(task);
     }
   }
 
-  async #drainHere(): Promise<void> {
+  async #runHere(): Promise<void> {
     let deadline = performance.now() + YIELD_AFTER_MS;
-    for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
-      if ("write" in task) { task.write(); continue; }
+    while (this.#awaited > 0) {
+      const task = this.#queue.shift()!;
+      if ("host" in task) { this.#runHost(task); continue; }
+      this.#running = [task];
       for (let tile = 0; tile < task.tiles; tile++) {
         this.#runTiles(task, tile, tile + 1);
         if (performance.now() < deadline) continue;
         await nextTurn();
         deadline = performance.now() + YIELD_AFTER_MS;
       }
+      this.#running = [];
     }
-  }
-
-  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
-    await this.finish();
-    const values = this.#arena.view(tensor.dtype, addressOf(tensor), tensor.shape);
-    if (!into) return values.slice();
-    into.set(values);
-    return into.subarray(0, values.length);
+    this.#runHosts();
   }
 
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#queue = [];
-    await this.#draining?.catch(() => undefined);
+    this.#dropQueue(new DeviceError("wasm", "the device is disposed"));
+    await this.#draining;
     this.#pace?.stop();
     await this.#pool?.stop();
   }
