@@ -14,7 +14,7 @@ const RUNTIMES = [
   node(20), node(22), node(24),
   {
     name: "Deno", command: tool("@deno/linux-x64-glibc/deno"), version: /^deno 2\./,
-    api: ["run", "--no-prompt", "--allow-read", "--allow-write=.", "--allow-sys=cpus"],
+    api: ["run", "--no-prompt", "--allow-read", "--allow-write=.", "--allow-sys=cpus,uid"],
     small: ["run", "--no-prompt"], gpu: ["run", "--no-prompt", "--allow-read", "--allow-sys=cpus"],
     cli: ["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-env", "--allow-sys"],
   },

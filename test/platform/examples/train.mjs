@@ -1,5 +1,5 @@
 // Node, Deno and Bun: fine-tune the demo model on a text, then generate with the adapter.
-// node train.mjs · deno run --allow-read --allow-write=. --allow-sys=cpus train.mjs · bun train.mjs
+// node train.mjs · deno run --allow-read --allow-write=. --allow-sys=cpus,uid train.mjs · bun train.mjs
 import { createDevice, loadModel, openSource, train } from "nibblelm/node";
 
 const device = await createDevice({ kind: "wasm", threads: 2 });
