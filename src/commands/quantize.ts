@@ -95,7 +95,7 @@ async function quantizeCheckpoint(call: QuantizeCall, settings: Settings, checkp
   const sizes = await convertModel(items, {
     phase: "quantize", checkpoint, config, output, device, nan: settings.nan, nestedOffsets: settings.nestedOffsets, signal, onProgress,
   });
-  return { ...sizes, quantized: plans.filter(({ kind }) => kind === "4bit").length, notes: notesOf(settings, sizes.tokenizer) };
+  return { ...sizes, quantized: plans.filter(({ kind }) => kind === "4bit").length, notes: notesOf(settings, sizes) };
 }
 
 function denseTensors(checkpoint: Checkpoint): DenseTensor[] {
@@ -134,9 +134,10 @@ function planOf({ name, shape, dtype: stored }: DenseTensor, settings: Settings,
   return { kind: "dense", name, shape, dtype };
 }
 
-function notesOf({ embeddings, nan }: Settings, tokenizer: boolean): string[] {
+function notesOf({ embeddings, nan }: Settings, { tokenizer, bytesIn, bytesOut }: ModelSizes): string[] {
   return [
     ...(tokenizer ? [] : ["The source has no tokenizer, so the output has none: training and generating need one."]),
+    ...(bytesOut > bytesIn ? ["Larger than the source: what is not in 4 bits (embedding, head, norms) is stored wider than there; dtype bf16 halves it."] : []),
     ...(embeddings === "nf4" ? ["The embedding is in 4 bits too, which Transformers cannot load."] : []),
     ...(nan === "keep" ? ["NaN and infinity among the weights, if there are any, were kept."] : []),
   ];

@@ -57,6 +57,7 @@ export class WasmDevice implements Device, Throttle {
   #scratch: WasmBuffer;
   #running: readonly Task[] = [];
   #awaited = 0; // tasks of the queue that somebody waits for
+  #turnEnds = 0; // when the event loop has its turn: many short computations in a row are one long one to it
   #disposed = false;
   #pool: WorkerPool | undefined;
   #pace: Pace | undefined;
@@ -307,16 +308,15 @@ export class WasmDevice implements Device, Throttle {
   }
 
   async #runHere(): Promise<void> {
-    let deadline = performance.now() + YIELD_AFTER_MS;
     while (this.#awaited > 0) {
       const task = this.#queue.shift()!;
       if ("host" in task) { this.#runHost(task); continue; }
       this.#running = [task];
       for (let tile = 0; tile < task.tiles; tile++) {
         this.#runTiles(task, tile, tile + 1);
-        if (performance.now() < deadline) continue;
+        if (performance.now() < this.#turnEnds) continue;
         await nextTurn();
-        deadline = performance.now() + YIELD_AFTER_MS;
+        this.#turnEnds = performance.now() + YIELD_AFTER_MS;
       }
       this.#running = [];
     }
