@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../format/checkpoint.ts";
+import { f16ToNumber } from "../format/gguf-blocks.ts";
 import { dequantizeTensor } from "../quant/dequantize-tensor.ts";
 import { quantizeTensor } from "../quant/quantize-tensor.ts";
 
@@ -24,7 +25,7 @@ export async function exhibitOf(checkpoint: Checkpoint): Promise<Exhibit | undef
     if (tensor.kind !== "dense" || !name.endsWith("_proj.weight")) continue;
     const n = Math.min(BLOCKS * BLOCKSIZE, tensor.shape[0] * tensor.shape[1]);
     const stored = await tensor.read(0, n);
-    const values = stored instanceof Float32Array ? stored : dequantizeHalf(stored as Uint16Array, tensor.dtype as "f16" | "bf16");
+    const values = stored instanceof Float32Array ? stored : widened(stored as Uint16Array, tensor.dtype as "f16" | "bf16");
     return exhibitOfValues(name, values);
   }
   return undefined;
@@ -41,12 +42,7 @@ function exhibitOfValues(tensor: string, values: Float32Array): Exhibit {
   return { tensor, values: [...values], codes, absmax: [...plain.absmax], nestedAbsmax, restored: [...restored], levels: [...plain.code] };
 }
 
-/** bf16 is the upper half of f32; f16 has its exponent in other places. */
-function dequantizeHalf(bits: Uint16Array, dtype: "f16" | "bf16"): Float32Array {
-  if (dtype === "bf16") return new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer);
-  return Float32Array.from(bits, (b) => {
-    const exponent = (b >> 10) & 31, fraction = b & 1023, sign = b >> 15 ? -1 : 1;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-  });
+/** bf16 is the upper half of f32. */
+function widened(bits: Uint16Array, dtype: "f16" | "bf16"): Float32Array {
+  return dtype === "bf16" ? new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer) : Float32Array.from(bits, f16ToNumber);
 }
