@@ -2,7 +2,7 @@ import type { StepEvent, TrainProgress } from "../commands/train.ts";
 import type { TrainOptions } from "../commands/train-options.ts";
 import { bytesText, countText, plural, shortNumber } from "./format.ts";
 import type { Output } from "./output.ts";
-import { pagingLine, pagingObject } from "./paging-report.ts";
+import { movedBytes, pagingLine, pagingObject } from "./paging-report.ts";
 import type { Progress } from "./progress.ts";
 import { peakMemory } from "./session.ts";
 
@@ -20,7 +20,7 @@ export class TrainReport {
   readonly #facts: RunFacts;
   #bar: Progress | undefined;
   #phase: string | undefined;
-  #bytesUp = 0;
+  #moved = 0; // bytes paged up to the last step
   firstLoss: number | undefined;
 
   constructor(output: Output, facts: RunFacts) {
@@ -32,8 +32,8 @@ export class TrainReport {
     this.firstLoss ??= event.loss;
     const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond, paging } = event;
     this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond, ...(paging ? { paging: pagingObject(paging) } : {}) });
-    const paged = paging ? [pagingLine(paging, paging.bytesUp - this.#bytesUp)] : [];
-    this.#bytesUp = paging?.bytesUp ?? 0;
+    const paged = paging ? [pagingLine(paging, movedBytes(paging) - this.#moved)] : [];
+    this.#moved = paging ? movedBytes(paging) : 0;
     this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`, ...paged], this.#facts.resumedAt);
   }
 
@@ -62,7 +62,7 @@ export class TrainReport {
       ["adapter", `${plural(ready.trainable, "trainable parameter")} on ${plural(ready.modules, "linear")}`],
       ["data", `${data}: ${plural(ready.rows, "row")} of at most ${o.maxLength} tokens${cut}${left}`],
       ["run", `${plural(ready.steps, "step")} of ${o.gradientAccumulationSteps} × ${plural(o.perDeviceTrainBatchSize, "row")}, learning rate ${shortNumber(o.learningRate)} (${o.lrSchedulerType}), seed ${o.seed}${resumedAt ? `; going on after step ${resumedAt}` : ""}`],
-      ["device", `${device}; activations ${ready.recompute ? "recomputed to save memory" : "kept"}`],
+      ["device", `${device}; activations ${ready.recompute ? `recomputed to save memory${ready.stacked ? ", layers' inputs in host memory" : ""}` : "kept"}${ready.pagedOptimizer ? "; AdamW's states in host memory" : ""}`],
     ]);
     this.start();
   }

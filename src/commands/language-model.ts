@@ -75,7 +75,7 @@ export async function loadModel<M extends LanguageModel = LanguageModel>(options
     const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
     const { device, maxLength: length = 512, onProgress, signal } = options;
     const load = { quantization, onProgress, signal };
-    const paging = await fitMemory(device, checkpoint, { ...load, paging: options.paging }, (measured) => {
+    const { paging } = await fitMemory(device, checkpoint, { ...load, paging: options.paging }, [undefined], (measured) => {
       new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
       new DecodePass(measured, length, TYPICAL_RANK);
     });

@@ -10,8 +10,12 @@ import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import { Movement, refuseZeroLoss } from "../optim/computed.ts";
 import { learningRateAt, warmupOf } from "../optim/schedule.ts";
+import { PagedMoments } from "../optim/paged-moments.ts";
+import { HostTier } from "../pager/host-tier.ts";
 import type { PagingOptions, PagingStats } from "../pager/pager.ts";
+import { pagingStats } from "../pager/paging-stats.ts";
 import { queueStep, type StepResult } from "../optim/training-step.ts";
+import { arrangementsOf, type Arrangement } from "./arrangement.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { evaluateRows } from "./evaluate.ts";
 import { fitMemory } from "./fit-memory.ts";
@@ -36,13 +40,13 @@ export interface StepEvent {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
-  /** What the pager did so far; undefined when the whole base is on the device. */
+  /** What was paged so far; undefined when everything is on the device. */
   readonly paging: PagingStats | undefined;
 }
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; /** Layers' inputs wait on the host. */ readonly stacked: boolean; /** AdamW's states lie there. */ readonly pagedOptimizer: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string };
 
@@ -52,7 +56,7 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly evalData?: DataFile | undefined;
   readonly output: RunFolder;
   readonly device: Device;
-  /** Limits of paging, which begins by itself when the base does not fit into the device's memory. */
+  /** Limits of paging, which begins by itself when not all fits into the device's memory. */
   readonly paging?: PagingOptions | undefined;
   /** Start from this adapter; it brings its own r, alpha and targets. */
   readonly initAdapter?: SourceFolder | undefined;
@@ -72,7 +76,7 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly steps: number;
   readonly outputDir: string;
-  /** What the pager did; undefined when the whole base was on the device. */
+  /** What was paged; undefined when everything was on the device. */
   readonly paging: PagingStats | undefined;
   /** The checkpoint that was saved because `signal` fired. */
   readonly interrupted: string | undefined;
@@ -93,6 +97,13 @@ export async function train(call: TrainCall): Promise<TrainResult> {
 
 type AdapterValues = ReadonlyMap<string, AdapterMatrices>;
 
+/** A model, and what else is decided before the run takes its memory. */
+interface Loaded {
+  readonly model: Llama;
+  readonly arrangement: Arrangement;
+  readonly tier: HostTier;
+}
+
 /** A step whose result is on its way. */
 interface Queued {
   readonly step: number;
@@ -104,6 +115,7 @@ class TrainingRun {
   readonly #call: TrainCall;
   readonly #prepared: Prepared;
   readonly #model: Llama;
+  readonly #tier: HostTier;
   readonly #parameters: AdapterParameters;
   readonly #optimizer: AdamW;
   readonly #pass: BatchPass;
@@ -113,55 +125,68 @@ class TrainingRun {
   #seconds = 0;
   #tokens = 0;
 
-  private constructor(call: TrainCall, prepared: Prepared, model: Llama, modules: LoraModule[], initial: AdapterValues) {
+  private constructor(call: TrainCall, prepared: Prepared, model: Llama, modules: LoraModule[], initial: AdapterValues, arrangement: Arrangement, tier: HostTier) {
     this.#call = call;
     this.#prepared = prepared;
     this.#model = model;
+    this.#tier = tier;
     const { options, adapter } = prepared;
     this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
-    this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
+    const moments = arrangement.pagedOptimizer ? new PagedMoments(tier, this.#parameters.length) : undefined;
+    this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm }, moments);
     this.#parameters.write(initial);
     this.#movement = new Movement(initial);
-    const passOptions = passOptionsOf(model, prepared, modules);
+    const passOptions = passOptionsOf(model, prepared, modules, arrangement, tier);
     this.#pass = new BatchPass(model, passOptions);
     this.#log = [...(prepared.resumed?.log_history ?? [])];
     call.onProgress?.({
       phase: "ready", trainable: this.#parameters.count, modules: modules.length, rows: prepared.dataset.rows.length,
-      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
+      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, stacked: arrangement.stacked, pagedOptimizer: arrangement.pagedOptimizer, quantization: prepared.state.base.quantization, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
     });
   }
 
   static async prepare(call: TrainCall): Promise<TrainingRun> {
     const prepared = await prepare(call);
-    let model: Llama | undefined;
+    let loaded: Loaded | undefined;
     try {
-      model = await TrainingRun.#load(call, prepared);
+      loaded = await TrainingRun.#load(call, prepared);
+      const { model, arrangement, tier } = loaded;
       const modules = adapterModules(model, prepared.adapter);
       if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);
-      const run = await TrainingRun.#place(call, prepared, model, prepared.initial ?? initialAdapter(modules, prepared.options.seed));
+      const run = await TrainingRun.#place(call, prepared, model, prepared.initial ?? initialAdapter(modules, prepared.options.seed), arrangement, tier);
       if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters, run.#optimizer.moments);
       return run;
     } catch (error) {
-      model?.dispose();
-      await model?.pager?.close();
+      await loaded?.tier.close();
+      loaded?.model.dispose();
+      await loaded?.model.pager?.close();
       await prepared.checkpoint.close();
       throw error;
     }
   }
 
-  static async #load(call: TrainCall, prepared: Prepared): Promise<Llama> {
+  static async #load(call: TrainCall, prepared: Prepared): Promise<Loaded> {
     const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
     const options = { quantization: quantizationOf(prepared.options), paging: call.paging, onProgress, signal: call.signal };
     const silent = { ...call, onProgress: undefined };
-    const paging = await fitMemory(call.device, prepared.checkpoint, options, (measured) => TrainingRun.#place(silent, prepared, measured, new Map()));
-    return loadLlama(call.device, prepared.checkpoint, { ...options, paging });
+    let written = 0; // bytes that lie on the host between uses, as the last arrangement tried has it
+    const { paging, arrangement } = await fitMemory(call.device, prepared.checkpoint, options, arrangementsOf(prepared.options), async (measured, arrangement) => {
+      const tier = new HostTier(measured.device);
+      await TrainingRun.#place(silent, prepared, measured, new Map(), arrangement, tier);
+      written = tier.bytes;
+    });
+    const { hostMemory } = call.paging ?? {};
+    const tier = new HostTier(call.device, { hostMemory, openSpill: call.output.openSpill?.bind(call.output) });
+    tier.check(written);
+    const left = hostMemory === undefined ? undefined : Math.max(0, hostMemory - written);
+    return { model: await loadLlama(call.device, prepared.checkpoint, { ...options, paging: paging && { ...paging, hostMemory: left } }), arrangement, tier };
   }
 
   /** Allocates everything that the run needs beside the model. */
-  static async #place(call: TrainCall, prepared: Prepared, model: Llama, initial: AdapterValues): Promise<TrainingRun> {
-    const run = new TrainingRun(call, prepared, model, adapterModules(model, prepared.adapter), initial);
-    // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
-    await run.#parameters.read();
+  static async #place(call: TrainCall, prepared: Prepared, model: Llama, initial: AdapterValues, arrangement: Arrangement, tier: HostTier): Promise<TrainingRun> {
+    const run = new TrainingRun(call, prepared, model, adapterModules(model, prepared.adapter), initial, arrangement, tier);
+    await run.#parameters.prepare();
+    await run.#pass.prepare();
     await run.#optimizer.moments.prepare();
     return run;
   }
@@ -198,6 +223,11 @@ class TrainingRun {
     return this.#finish(interrupted);
   }
 
+  get #paging(): PagingStats | undefined {
+    const { moments } = this.#optimizer;
+    return pagingStats(this.#call.device, this.#model.pager, this.#tier, this.#pass.stacked, moments instanceof PagedMoments ? moments.pages : undefined);
+  }
+
   get #stopping(): boolean {
     return this.#call.signal?.aborted === true;
   }
@@ -212,7 +242,7 @@ class TrainingRun {
     this.#tokens += tokens;
     const epoch = epochAfter(step, plan);
     this.#log.push({ step: step + 1, epoch, loss, grad_norm: gradNorm, learning_rate: rate });
-    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: this.#model.pager?.stats });
+    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: this.#paging });
     this.#refuseFault(loss, gradNorm, step + 1);
     refuseZeroLoss(`train: step ${step + 1}`, loss, targets);
     this.#movement.stepped(rate, gradNorm);
@@ -242,7 +272,7 @@ class TrainingRun {
         evalLoss = (await evaluateRows(this.#pass, evalSet.rows, this.#prepared.options.perDeviceTrainBatchSize, progress, this.#call.signal)).loss;
       }
     }
-    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#model.pager?.stats, interrupted };
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#paging, interrupted };
   }
 
   #state(step: number): TrainerState {
@@ -265,6 +295,7 @@ class TrainingRun {
   }
 
   async close(): Promise<void> {
+    await this.#tier.close();
     this.#pass.dispose();
     this.#optimizer.dispose();
     for (const linear of this.#model.linears().values()) linear.loras = [];

@@ -1,7 +1,10 @@
 import type { Device } from "../device.ts";
+import type { DirtyPages } from "../pager/dirty-pages.ts";
+import type { HostTier } from "../pager/host-tier.ts";
 import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { activationBytes, allocateActivations, allocateGradients, allocateScratch, reserveScratch, type LayerActivations, type LayerGradients, type LayerScratch } from "./activations.ts";
+import { Boundaries } from "./boundaries.ts";
 import type { Rotation } from "./decoder-layer.ts";
 import type { DropoutPosition } from "./linear.ts";
 import type { Llama } from "./llama.ts";
@@ -29,6 +32,8 @@ export interface BatchPassOptions {
   /** Keep only each layer's input and run its forward pass again in the backward pass. */
   readonly recompute: boolean;
   readonly dropout: boolean;
+  /** With it the kept inputs wait there between forward and backward. */
+  readonly stack?: HostTier | undefined;
 }
 
 /** Forward and backward over whole sequences: training and evaluation. A step allocates nothing. */
@@ -37,7 +42,7 @@ export class BatchPass {
   readonly #device: Device;
   readonly #options: BatchPassOptions;
   readonly #kept: LayerActivations[]; // one a layer, or one for all
-  readonly #boundary: Tensor[]; // f32[rows, hidden]: input of layer i; the last one is the output
+  readonly #boundaries: Boundaries;
   readonly #scratch: LayerScratch;
   readonly #gradients: LayerGradients | undefined;
   readonly #d: Tensor | undefined; // f32[rows, hidden]
@@ -64,12 +69,10 @@ export class BatchPass {
     this.#forwardPlan = new Plan(up);
     this.#trainPlan = new Plan([...up, ...up.slice(this.#bottom).reverse()]);
     const shared = allocateActivations(device, shape, rows, options.rank, "activations");
-    const keepAll = options.training && !options.recompute;
+    const keepAll = options.training && !this.#recompute;
     this.#kept = model.layers.map((_, i) =>
       keepAll && i >= this.#bottom && i < layers - 1 ? allocateActivations(device, shape, rows, options.rank, `activations.${i}`) : shared);
-    const boundaries = options.training ? layers + 1 : 2;
-    const stream = Array.from({ length: boundaries }, (_, i) => device.allocate("f32", [rows, shape.hiddenSize], `residual.${i}`));
-    this.#boundary = Array.from({ length: layers + 1 }, (_, i) => stream[options.training ? i : i % 2]);
+    this.#boundaries = new Boundaries(device, { layers, rows, hidden: shape.hiddenSize, bottom: this.#bottom, training: options.training, stack: options.stack });
     this.#scratch = allocateScratch(device, shape, rows, options.rank, options.dropout);
     this.#gradients = options.training ? allocateGradients(device, shape, rows) : undefined;
     this.#d = options.training ? device.allocate("f32", [rows, shape.hiddenSize], "gradient.residual") : undefined;
@@ -91,6 +94,20 @@ export class BatchPass {
     return sets * activationBytes(shape, rows, options.rank) + 4 * rows * shape.hiddenSize * boundaries + working + LossHead.bytes(model, rows);
   }
 
+  get #recompute(): boolean {
+    return this.#options.recompute || this.#options.stack !== undefined;
+  }
+
+  /** What went to the stack and came back; undefined without one. */
+  get stacked(): DirtyPages | undefined {
+    return this.#boundaries.pages;
+  }
+
+  /** To be awaited before frames of the base take the device's memory. */
+  prepare(): Promise<void> {
+    return this.#boundaries.prepare();
+  }
+
   #upload({ batch, length, ids, targets }: Batch): Span {
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#targets, targets);
@@ -99,13 +116,14 @@ export class BatchPass {
   }
 
   #forwardLayer(i: number, span: Span, dropout?: DropoutPosition): void {
-    this.#model.layers[i].forward(this.#device, span, this.#boundary[i], this.#boundary[i + 1], this.#kept[i], this.#scratch, this.#rotation, dropout);
+    this.#model.layers[i].forward(this.#device, span, this.#boundaries.at(i), this.#boundaries.at(i + 1), this.#kept[i], this.#scratch, this.#rotation, dropout);
   }
 
-  async #forward(span: Span, dropout?: DropoutPosition): Promise<void> {
-    lookUp(this.#device, this.#model.embedding, this.#ids, this.#boundary[0], rowsOf(span));
+  async #forward(span: Span, train: boolean, dropout?: DropoutPosition): Promise<void> {
+    lookUp(this.#device, this.#model.embedding, this.#ids, this.#boundaries.at(0), rowsOf(span));
     for (let i = 0; i < this.#model.layers.length; i++) {
       await this.#model.pager?.use(i);
+      if (train) await this.#boundaries.push(i, rowsOf(span));
       this.#forwardLayer(i, span, dropout);
     }
   }
@@ -119,8 +137,8 @@ export class BatchPass {
     await this.#model.pager?.begin(this.#forwardPlan);
     const span = this.#upload(batch);
     const rows = rowsOf(span);
-    await this.#forward(span);
-    this.#head.run(this.#boundary[this.#model.layers.length], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), 1);
+    await this.#forward(span, false);
+    this.#head.run(this.#boundaries.at(this.#model.layers.length), rows, batch.targets, this.#targets, this.#lossRows(slot, rows), 1);
   }
 
   /**
@@ -132,14 +150,15 @@ export class BatchPass {
     const span = this.#upload(batch);
     const rows = rowsOf(span);
     const last = this.#model.layers.length - 1;
-    await this.#forward(span, dropout);
+    await this.#forward(span, true, dropout);
     const d = this.#d!;
-    this.#head.run(this.#boundary[last + 1], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), scale, d);
+    this.#head.run(this.#boundaries.at(last + 1), rows, batch.targets, this.#targets, this.#lossRows(slot, rows), scale, d);
     for (let i = last; i >= this.#bottom; i--) {
       await this.#model.pager?.use(i);
+      await this.#boundaries.pop(i, rows);
       // The top layer's activations are still there. Recomputing also rewrites boundary i + 1, with the same bits.
-      if (this.#options.recompute && i !== last) this.#forwardLayer(i, span, dropout);
-      this.#model.layers[i].backward(this.#device, span, this.#boundary[i], d, this.#kept[i], this.#gradients!, this.#scratch, this.#rotation, dropout, i > this.#bottom);
+      if (this.#recompute && i !== last) this.#forwardLayer(i, span, dropout);
+      this.#model.layers[i].backward(this.#device, span, this.#boundaries.at(i), d, this.#kept[i], this.#gradients!, this.#scratch, this.#rotation, dropout, i > this.#bottom);
     }
   }
 
@@ -150,15 +169,15 @@ export class BatchPass {
     return batches.map(({ batch, length }, slot) => all.subarray(slot * stride, slot * stride + batch * length));
   }
 
-  /** Logits of rows [begin, begin + count) of the batch that ran last, f32[count, vocab]. */
+  /** Logits of rows [begin, begin + count) of the batch that was evaluated last, f32[count, vocab]. */
   logits(begin: number, count: number): Promise<Float32Array> {
-    return this.#head.logits(this.#boundary[this.#model.layers.length], begin, count);
+    return this.#head.logits(this.#boundaries.at(this.#model.layers.length), begin, count);
   }
 
   dispose(): void {
     this.#model.pager?.release(); // the next pass may need more
     this.#head.dispose();
-    const tensors = new Set<Tensor>([...this.#boundary, this.#ids, this.#targets, this.#loss, ...Object.values(this.#rotation)]);
+    const tensors = new Set<Tensor>([...this.#boundaries.tensors, this.#ids, this.#targets, this.#loss, ...Object.values(this.#rotation)]);
     for (const kept of this.#kept) for (const t of [...Object.values(kept), ...Object.values(kept.h)]) if ("buffer" in t) tensors.add(t as Tensor);
     for (const group of [this.#scratch, this.#gradients ?? {}]) for (const t of Object.values(group)) if (t) tensors.add(t as Tensor);
     if (this.#d) tensors.add(this.#d);
