@@ -173,8 +173,7 @@ await buildWasm();
 if (flags.has("--test")) {
   await buildJs();
   const outdir = await bundle("test", /\.test\.ts$/);
-  // Node 20 hides relaxed SIMD behind a flag; newer Nodes accept the flag and ignore it.
-  run(process.execPath, ["--experimental-wasm-relaxed-simd", "--enable-source-maps", "node_modules/uvu/bin.js", outdir, "\\.test\\.mjs$"]);
+  run(process.execPath, ["test/run.mjs", outdir]);
 } else if (flags.has("--bench")) {
   await buildJs();
   const outdir = await bundle("bench", /^[^/]+\.bench\.ts$/);
