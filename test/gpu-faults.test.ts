@@ -16,6 +16,8 @@ import { integers } from "./support/numbers.ts";
 
 const ROWS = Array.from({ length: 6 }, (_, i) => JSON.stringify({ input_ids: [...integers(12, i + 1, 259)] })).join("\n");
 const STEPS = 6;
+/** All faults at every call, or at a few of them. */
+const every = (calls: number, few: number): number => (process.env["GPU_FAULTS"] === "all" ? 1 : Math.ceil(calls / few));
 
 /** A run folder in memory. */
 class Kept implements RunFolder {
@@ -104,7 +106,7 @@ if (present) {
   });
 
   here("lost at any submit: a new device goes on with the same losses, checkpoints and result", async () => {
-    for (let at = 1; at <= submits; at += Math.ceil(submits / 15)) {
+    for (let at = 1; at <= submits; at += every(submits, 9)) {
       const { device: lost, counts: seen } = await faulty({ loseAtSubmit: at });
       const outcome = await runOn(lost);
       await expectSame(outcome, short, `submit ${at}`);
@@ -160,11 +162,11 @@ if (present) {
   });
 
   here("out of memory in any createBuffer: fewer frames, and the same losses", async () => {
-    const given = { model: SIX_LAYERS, maxSteps: 2, saveSteps: 0 };
+    const given = { model: SIX_LAYERS, maxSteps: 2, saveSteps: 0, evalData: undefined };
     const { device: enough, counts: seen } = await faulty({});
     const want = await runOn(enough, given);
     await enough.dispose();
-    for (let at = 2; at <= seen.buffers; at += Math.ceil(seen.buffers / 8)) {
+    for (let at = 2; at <= seen.buffers; at += every(seen.buffers, 3)) {
       const { device: full } = await faulty({ failBuffer: at });
       const outcome = await runOn(full, given);
       await expectSame(outcome, want, `buffer ${at}`);
