@@ -17,7 +17,7 @@ const cli = suite("command line");
 interface Ended { readonly code: number | null; readonly out: string; readonly err: string }
 
 function nibblelm(...args: string[]): Ended {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["dist/cli.js", ...args], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["dist/cli.js", ...args], { encoding: "utf8", env: { ...process.env, HF_HUB_OFFLINE: "1", HF_HOME: folder } });
   return { code: status, out: stdout, err: stderr };
 }
 
@@ -102,7 +102,7 @@ cli("wrong options, before anything is loaded", () => {
   refused(2, /train: --data: expected a path, got ""/, "train", "--model", "demo", "--data", "", "-o", at("out"));
   refused(2, /--cpu-share: expected a number above 0, at most 1, got 2/, "quantize", "demo", "-o", at("out"), "--cpu-share", "2");
   refused(2, /did you mean --learning-rate\?/, "train", "--lr", "1");
-  refused(2, /no such folder\n {2}hint: if this is a Hugging Face Hub id/, "quantize", "HuggingFaceTB/SmolLM2-135M", "-o", at("out"));
+  refused(2, /HuggingFaceTB\/SmolLM2-135M: no such folder here, not in the cache, and the Hub is not asked/, "quantize", "HuggingFaceTB/SmolLM2-135M", "-o", at("out"));
   refused(2, /mrege: unknown command\n {2}hint: did you mean nibblelm merge\?/, "mrege");
 });
 
