@@ -42,7 +42,7 @@ export interface StepEvent {
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly context: number; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string };
 
@@ -127,7 +127,7 @@ class TrainingRun {
     this.#log = [...(prepared.resumed?.log_history ?? [])];
     call.onProgress?.({
       phase: "ready", trainable: this.#parameters.count, modules: modules.length, rows: prepared.dataset.rows.length,
-      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
+      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, context: prepared.checkpoint.config.maxPositionEmbeddings, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
     });
   }
 
