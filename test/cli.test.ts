@@ -36,8 +36,11 @@ cli.after(() => rmSync(folder, { recursive: true, force: true }));
 cli("quantize, train, merge and generate, one after the other; then every way to spoil an output", () => {
   assert.is(nibblelm("quantize", "demo", "-o", at("base")).code, 0);
   writeFileSync(at("text.txt"), "The Queen of Hearts, she made some tarts, all on a summer day. ".repeat(8));
+  const shape = JSON.parse(readFileSync(at("base", "config.json"), "utf8")) as object;
+  writeFileSync(at("base", "config.json"), JSON.stringify({ ...shape, max_position_embeddings: 15 }));
   const trained = nibblelm("train", "--model", at("base"), "--data", at("text.txt"), "-o", at("adapter"), "--max-steps", "2", "--max-length", "16", "--gradient-accumulation-steps", "1", "--learning-rate", "1e-2", "--warmup-steps", "0");
   assert.is(trained.code, 0, trained.err);
+  assert.match(trained.err, /max_length 16 is more than the 15 positions/);
   const merged = nibblelm("merge", "--model", at("base"), "--adapter", at("adapter"), "-o", at("merged"), "--json");
   assert.is(merged.code, 0, merged.err);
   const result = JSON.parse(merged.out) as { merged: number; rounding: { relative_rms: number }; worst: { tensor: string }; change: { max: number }; seconds: number };
