@@ -4,6 +4,7 @@ import type { Llama } from "../nn/llama.ts";
 import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import { Movement } from "../optim/computed.ts";
+import type { Moment } from "../optim/moments.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { fitMemory } from "./fit-memory.ts";
@@ -20,7 +21,7 @@ export interface Snapshot {
   readonly step: number;
   readonly param: AdapterValues;
   /** Undefined when there is nothing left to train. */
-  readonly moments: { readonly expAvg: AdapterValues; readonly expAvgSq: AdapterValues } | undefined;
+  readonly moments: Readonly<Record<Moment, Float32Array>> | undefined;
 }
 
 /** Everything of a training run that lies on the device, and is gone with it. */
@@ -67,34 +68,34 @@ export class PlacedRun {
   static async #place(model: Llama, prepared: Prepared): Promise<PlacedRun> {
     const run = new PlacedRun(model, adapterModules(model, prepared.adapter), prepared);
     // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
-    await run.parameters.read(run.parameters.param);
+    await run.parameters.read();
+    await run.optimizer.moments.prepare();
     return run;
   }
 
   async #begin(call: TrainCall, { initial, options, resumed }: Prepared, snapshot: Snapshot | undefined): Promise<void> {
     const { parameters, modules } = this;
+    const { moments } = this.optimizer;
     const values = snapshot?.param ?? initial ?? initialAdapter(modules, options.seed);
-    parameters.write(parameters.param, values);
+    parameters.write(values);
     this.movement = new Movement(values);
     if (snapshot?.moments) {
-      parameters.write(parameters.expAvg!, snapshot.moments.expAvg);
-      parameters.write(parameters.expAvgSq!, snapshot.moments.expAvgSq);
-    } else if (resumed && !snapshot) await restoreOptimizer(call.resume!, parameters);
+      await moments.write("exp_avg", snapshot.moments.exp_avg as Float32Array<ArrayBuffer>);
+      await moments.write("exp_avg_sq", snapshot.moments.exp_avg_sq as Float32Array<ArrayBuffer>);
+    } else if (resumed && !snapshot) await restoreOptimizer(call.resume!, parameters, moments);
   }
 
   /** The adapter after `step` steps. @throws KernelError from a device that did not compute it. */
   async read(step: number): Promise<AdapterValues> {
-    const values = await this.parameters.read(this.parameters.param);
+    const values = await this.parameters.read();
     this.movement.check(`train: step ${step}`, values);
     return values;
   }
 
   async snapshot(step: number): Promise<Snapshot> {
-    const { parameters } = this;
-    // One after the other: a GPU reads them all through the same buffers.
     const param = await this.read(step);
-    const expAvg = await parameters.read(parameters.expAvg!);
-    return { step, param, moments: { expAvg, expAvgSq: await parameters.read(parameters.expAvgSq!) } };
+    const { moments } = this.optimizer;
+    return { step, param, moments: { exp_avg: await moments.read("exp_avg"), exp_avg_sq: await moments.read("exp_avg_sq") } };
   }
 
   async dispose(): Promise<void> {

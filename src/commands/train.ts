@@ -35,7 +35,7 @@ export interface StepEvent {
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly context: number; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string }
   /** The device failed and was replaced; the run goes on after `step` steps, and tells none of them twice. */
@@ -140,12 +140,12 @@ class TrainingRun {
   }
 
   async #place(): Promise<PlacedRun> {
-    const { dataset, plan, state } = this.#prepared;
+    const { checkpoint, dataset, plan, state } = this.#prepared;
     const placed = await PlacedRun.load(this.#call, this.#prepared, this.#recovery.paging, this.#snapshot);
     if (!this.#ready) {
       this.#call.onProgress?.({
         phase: "ready", trainable: placed.parameters.count, modules: placed.modules.length, rows: dataset.rows.length, steps: plan.totalSteps,
-        recompute: placed.recompute, quantization: state.base.quantization, truncated: dataset.truncated, leftOver: dataset.leftOver,
+        recompute: placed.recompute, quantization: state.base.quantization, context: checkpoint.config.maxPositionEmbeddings, truncated: dataset.truncated, leftOver: dataset.leftOver,
       });
     }
     this.#ready = true;
@@ -240,9 +240,9 @@ class TrainingRun {
     return { ...state, global_step: step, epoch: step > 0 ? epochAfter(step - 1, plan) : 0, log_history: this.#log };
   }
 
-  async #saveCheckpoint({ modules }: PlacedRun, snapshot: Snapshot): Promise<string> {
+  async #saveCheckpoint({ parameters }: PlacedRun, snapshot: Snapshot): Promise<string> {
     const { step } = snapshot;
-    const path = await this.#call.output.saveCheckpoint(step, checkpointFiles(this.#prepared.adapter, modules, snapshot, this.#state(step)));
+    const path = await this.#call.output.saveCheckpoint(step, checkpointFiles(this.#prepared.adapter, parameters, snapshot, this.#state(step)));
     this.#call.onProgress?.({ phase: "saved", path });
     return path;
   }

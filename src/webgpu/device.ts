@@ -189,14 +189,19 @@ export class WebGpuDevice implements Device {
     return { buffer: life.scratch, offset: 0, size: life.scratch.bytes };
   }
 
-  async read(tensor: Tensor): Promise<TypedArray> {
+  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
     const { faults, readback } = this.#life;
     faults.check();
+    const buffer = this.#bufferOf(tensor);
     const bytes = bytesOfTensor(tensor);
     const begin = tensor.byteOffset & ~3;
     const end = Math.ceil((tensor.byteOffset + bytes) / 4) * 4;
-    const words = await readback.read(this.#bufferOf(tensor), begin, end - begin);
     const from = tensor.byteOffset - begin;
+    if (into && from === 0 && end - begin === bytes) {
+      await readback.read(buffer, begin, bytes, new Uint8Array(into.buffer as ArrayBuffer, into.byteOffset, bytes));
+      return into.subarray(0, elementsOf(tensor.shape));
+    }
+    const words = await readback.read(buffer, begin, end - begin);
     return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
   }
 
