@@ -21,7 +21,7 @@ export interface Snapshot {
   readonly step: number;
   readonly param: AdapterValues;
   /** Undefined when there is nothing left to train. */
-  readonly moments: Readonly<Record<Moment, Float32Array>> | undefined;
+  readonly moments: Readonly<Record<Moment, Float32Array<ArrayBuffer>>> | undefined;
 }
 
 /** Everything of a training run that lies on the device, and is gone with it. */
@@ -80,8 +80,8 @@ export class PlacedRun {
     parameters.write(values);
     this.movement = new Movement(values);
     if (snapshot?.moments) {
-      await moments.write("exp_avg", snapshot.moments.exp_avg as Float32Array<ArrayBuffer>);
-      await moments.write("exp_avg_sq", snapshot.moments.exp_avg_sq as Float32Array<ArrayBuffer>);
+      await moments.write("exp_avg", snapshot.moments.exp_avg);
+      await moments.write("exp_avg_sq", snapshot.moments.exp_avg_sq);
     } else if (resumed && !snapshot) await restoreOptimizer(call.resume!, parameters, moments);
   }
 
