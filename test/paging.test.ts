@@ -167,7 +167,7 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
       const limit = Math.ceil(smallest + part * (resident.memory.peak - smallest));
       await using device = await make(limit);
       const paged = await run(device, { onProgress: (event) => {
-        if (event.phase === "ready") ladder.push(Number(event.recompute) + Number(event.stacked) + Number(event.pagedOptimizer));
+        if (event.phase === "ready") ladder.push(Number(event.recompute) + Number(event.arrangement.stacked) + Number(event.arrangement.pagedOptimizer));
       } });
       expectSame(paged, whole, `${limit} bytes`);
       assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
