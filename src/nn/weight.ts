@@ -61,6 +61,22 @@ export class PagedWeight implements QuantizedWeight {
   get nestedAbsmax(): Tensor { return this.nested ? this.#find("nestedAbsmax") : this.code; }
 }
 
+/** A float32 matrix that is a page, somewhere else each time. */
+export class PagedDense implements DenseWeight {
+  readonly kind = "dense";
+  readonly out: number;
+  readonly in: number;
+  readonly #find: () => Tensor;
+
+  constructor(out: number, width: number, find: () => Tensor) {
+    this.out = out;
+    this.in = width;
+    this.#find = find;
+  }
+
+  get values(): Tensor { return this.#find(); }
+}
+
 /** The tensors that are this weight's alone or shared with other weights; frames are the pager's. */
 export function ownTensors(weight: Weight): Tensor[] {
   if (weight.kind === "dense") return [weight.values];
@@ -68,7 +84,7 @@ export function ownTensors(weight: Weight): Tensor[] {
   return weight instanceof PagedWeight ? [code, nestedCode] : [weight.packed, weight.absmax, code, weight.nestedAbsmax, nestedCode];
 }
 
-/** Outputs of a dense matrix that its gradient goes through at once. */
+/** Outputs of a dense matrix that its gradient goes through at once: a head's would be a few very long tiles that read W in narrow columns. */
 const PIECE = 2048;
 
 /** y[m, out] = x[m, in] · Wᵀ */
@@ -78,18 +94,25 @@ export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m
   else device.run(matmulNf4Nt, { x, ...constants(weight), y }, { ...sizes, ...scalars(weight) });
 }
 
-/** dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. */
-export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
-  if (weight.kind === "dense") multiplyBackwardDense(device, weight, dy, dx, m, accumulate);
+/**
+ * dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. Sums over a dense matrix run through `slice`
+ * outputs after the other, the last slice first: as they come when the slices are pages.
+ */
+export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean, slice = weight.out): void {
+  if (weight.kind === "dense") multiplyBackwardDense(device, weight, dy, dx, m, accumulate, slice);
   else device.run(matmulNf4Nn, { dy, ...constants(weight), dx }, { m, n: weight.out, k: weight.in, accumulate: accumulate ? 1 : 0, ...scalars(weight) });
 }
 
-/** In pieces, or the gradient through a head would be a few very long tiles that read W in narrow columns. */
-function multiplyBackwardDense(device: Device, { values, out, in: n }: DenseWeight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
-  for (let from = 0; from < out; from += PIECE) {
-    const k = Math.min(PIECE, out - from);
-    const operands = { x: viewTensor(dy, [(m - 1) * out + k], from), w: viewTensor(values, [k, n], from * n), y: dx };
-    device.run(matmulNn, operands, { m, n, k, xStride: out, accumulate: accumulate || from > 0 ? 1 : 0 });
+function multiplyBackwardDense(device: Device, { values, out, in: n }: DenseWeight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean, slice: number): void {
+  let add = accumulate ? 1 : 0;
+  for (let first = Math.floor((out - 1) / slice) * slice; first >= 0; first -= slice) {
+    const end = Math.min(first + slice, out);
+    for (let from = first; from < end; from += PIECE) {
+      const k = Math.min(PIECE, end - from);
+      const operands = { x: viewTensor(dy, [(m - 1) * out + k], from), w: viewTensor(values, [k, n], from * n), y: dx };
+      device.run(matmulNn, operands, { m, n, k, xStride: out, accumulate: add });
+      add = 1;
+    }
   }
 }
 
