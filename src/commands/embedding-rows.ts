@@ -8,7 +8,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Rows of an embedding, read from its file as they are needed, each time against the checksum of the first time. */
 export class EmbeddingRows implements RowSource {
-  readonly width: number;
+  readonly kind = "rows";
+  readonly #width: number;
   readonly #source: DenseTensor;
   readonly #kept: (row: number) => Bytes | undefined;
   readonly #checksums = new Map<number, number>();
@@ -17,11 +18,11 @@ export class EmbeddingRows implements RowSource {
   constructor(source: DenseTensor, kept: (row: number) => Bytes | undefined) {
     this.#source = source;
     this.#kept = kept;
-    this.width = source.shape[1];
+    this.#width = source.shape[1];
   }
 
   async rows(ids: Int32Array): Promise<Float32Array> {
-    const { width } = this;
+    const width = this.#width;
     const all = new Float32Array(ids.length * width);
     const distinct = new Map<number, number>(); // id → place of its first
     ids.forEach((id, i) => { if (!distinct.has(id)) distinct.set(id, i); });
@@ -37,7 +38,7 @@ export class EmbeddingRows implements RowSource {
   async #read(id: number, into: Bytes): Promise<void> {
     const kept = this.#kept(id);
     if (kept) return into.set(kept);
-    await readFloats(this.#source, id * this.width, (id + 1) * this.width, into);
+    await readFloats(this.#source, id * this.#width, (id + 1) * this.#width, into);
     const sum = checksum(into);
     const known = this.#checksums.get(id);
     if (known === undefined) this.#checksums.set(id, sum);

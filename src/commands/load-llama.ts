@@ -5,12 +5,10 @@ import type { Bnb4Tensor, Checkpoint, DenseTensor } from "../format/checkpoint.t
 import { LINEARS, type LinearName } from "../nn/activations.ts";
 import { DecoderLayer } from "../nn/decoder-layer.ts";
 import { Linear } from "../nn/linear.ts";
-import { isTable } from "../nn/embedding.ts";
 import { headSlice } from "../nn/head.ts";
 import { linearPath, Llama, type LlamaParts } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
 import type { PagingOptions } from "../pager/pager.ts";
-import { dequantize4bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { PagedWeights } from "./paged-weights.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
@@ -79,20 +77,20 @@ class Loader {
 
   async dense(name: string, shape: readonly number[]): Promise<Tensor> {
     const source = this.#find(name, shape);
+    if (source.kind === "bnb4") throw new FormatError(this.#checkpoint.name, `storage of ${name}`, { expected: "floats", got: source.state.quantType });
     const target = this.#device.allocate("f32", shape, name);
-    if (source.kind === "bnb4") await this.#dequantize(source, target);
-    else await readAsF32(this.#device, source, this.#staging, (chunk, at) => viewTensor(target, [chunk], at), this.#options.signal);
+    await readAsF32(this.#device, source, this.#staging, (chunk, at) => viewTensor(target, [chunk], at), this.#options.signal);
     this.#progress(source);
     return target;
   }
 
-  async #dequantize(source: Bnb4Tensor, target: Tensor): Promise<void> {
+  /** Embedding and head: in 4 bits where the file has them so, else in float32. */
+  async asStored(name: string, shape: readonly [number, number]): Promise<Weight> {
+    const source = this.#find(name, shape);
+    if (source.kind === "dense") return { kind: "dense", out: shape[0], in: shape[1], values: await this.dense(name, shape) };
     const weight = await this.#bnb4(source);
-    if (weight.kind !== "4bit") return;
-    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset } = weight;
-    const n = elementsOf(target.shape);
-    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round: 0 });
-    for (const tensor of new Set([packed, absmax, code, nestedAbsmax, nestedCode])) this.#device.free(tensor);
+    this.#progress(source);
+    return weight;
   }
 
   /** Embedding and head. */
@@ -103,10 +101,9 @@ class Loader {
     const [first, last] = names.map((name) => this.#find(name, table));
     const pages = this.#pages?.any ? this.#pages : undefined;
     const slices = pages && last.kind === "dense" ? pages.head(last, headSlice(this.#checkpoint.config)) : undefined;
-    const embedding = pages && first.kind === "dense" ? pages.embedding(first, tieWordEmbeddings ? slices : undefined) : await this.dense(names[0], table);
-    if (slices) return { embedding, head: slices };
-    const values = tieWordEmbeddings && isTable(embedding) ? embedding : await this.dense(names[1], table);
-    return { embedding, head: { kind: "dense", out: vocabSize, in: hiddenSize, values } };
+    const embedding = pages && first.kind === "dense" ? pages.embedding(first, tieWordEmbeddings ? slices : undefined) : await this.asStored(names[0], table);
+    const whole = async (): Promise<Weight> => (tieWordEmbeddings && embedding.kind !== "rows" ? embedding : this.asStored(names[1], table));
+    return { embedding, head: slices ?? (await whole()) };
   }
 
   async layer(i: number): Promise<DecoderLayer> {

@@ -4,7 +4,7 @@ import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { activationBytes, allocateGradients, allocateScratch, reserveScratch, type LayerGradients, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
-import { lookUp } from "./embedding.ts";
+import { embed } from "./embedding.ts";
 import { pagesOf } from "./head.ts";
 import type { DropoutPosition } from "./linear.ts";
 import type { Llama } from "./llama.ts";
@@ -107,7 +107,7 @@ export class BatchPass {
     this.#device.write(on.ids, ids);
     this.#device.write(on.targets, targets);
     this.#device.write(on.positions, Int32Array.from({ length: rows }, (_, row) => row % length));
-    await lookUp(this.#device, this.#model.embedding, ids, on.ids, on.boundary[0]);
+    await embed(this.#device, this.#model.embedding, ids, on.ids, on.boundary[0]);
     return { on, batch: given, span: { batch, length, keyLength: length }, loss: viewTensor(this.#loss, [rows], slot * this.#sizes.rows), dropout };
   }
 

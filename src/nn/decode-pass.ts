@@ -4,7 +4,7 @@ import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { allocateActivations, allocateScratch, reserveScratch, widths, type LayerActivations, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
-import { lookUp } from "./embedding.ts";
+import { embed } from "./embedding.ts";
 import { multiplyHead, pagesOf } from "./head.ts";
 import type { Llama } from "./llama.ts";
 import type { Span } from "./shape.ts";
@@ -85,7 +85,7 @@ export class DecodePass {
     const span: Span = { batch: 1, length: rows, keyLength: begin + rows };
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
-    await lookUp(this.#device, embedding, ids, this.#ids, this.#stream[0]);
+    await embed(this.#device, embedding, ids, this.#ids, this.#stream[0]);
     for (const [i, layer] of this.#model.layers.entries()) {
       await this.#model.pager?.use(i);
       const { k, v } = this.#cache[i];

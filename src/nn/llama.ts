@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor.ts";
 import { LINEARS, type LinearName } from "./activations.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { DecoderLayer } from "./decoder-layer.ts";
-import { isTable, type Embedding } from "./embedding.ts";
+import type { Embedding } from "./embedding.ts";
 import { isSliced, type Head } from "./head.ts";
 import type { Linear } from "./linear.ts";
 import { ropeTables, type RopeScaling } from "./rope-table.ts";
@@ -51,10 +51,10 @@ export class Llama implements LlamaParts {
   /** Gives every weight back to the device. */
   dispose(): void {
     const tensors = new Set<Tensor>([this.norm]);
-    if (isTable(this.embedding)) tensors.add(this.embedding);
     const add = (weight: Weight): void => {
       for (const tensor of ownTensors(weight)) tensors.add(tensor);
     };
+    if (this.embedding.kind !== "rows") add(this.embedding);
     if (!isSliced(this.head)) add(this.head);
     for (const layer of this.layers) {
       tensors.add(layer.inputNorm).add(layer.postAttentionNorm);

@@ -6,7 +6,7 @@ import { viewTensor, type Tensor } from "../tensor.ts";
 import { headSlice, isSliced, pagesOf, type HeadSlice } from "./head.ts";
 import type { Llama } from "./llama.ts";
 import type { Allocator } from "./placing.ts";
-import { multiply, multiplyBackward, type Weight } from "./weight.ts";
+import { multiply, multiplyBackward, rowUnit, type Weight } from "./weight.ts";
 
 const CHUNK_ROWS = 128; // 25 MB of logits at a vocabulary of 49,152; enough rows to reuse each panel of the head
 
@@ -45,7 +45,7 @@ export class LossHead {
   readonly #rstd: Tensor; // f32[chunk]
   readonly #logits: Tensor; // f32[chunk, vocab], or a slice of it
 
-  constructor(model: Llama, rows: number, memory: Allocator = model.device) {
+  constructor(model: Llama, rows: number, memory: Allocator) {
     this.#model = model;
     this.#device = model.device;
     this.#chunk = Math.min(CHUNK_ROWS, rows);
@@ -102,7 +102,8 @@ export class LossHead {
     this.#exponentials(head, 0, chunk);
     this.#entropy(chunk, 0, chunk.d ? head.out : 0, scale);
     if (!chunk.d) return;
-    multiplyBackward(this.#device, head, this.#logits, this.#gradient, chunk.rows, false, this.#slice);
+    const slice = this.#slice % rowUnit(head) === 0 ? this.#slice : head.out; // a head in 4 bits is never a page
+    multiplyBackward(this.#device, head, this.#logits, this.#gradient, chunk.rows, false, slice);
     this.#normBackward(chunk, chunk.d);
   }
 

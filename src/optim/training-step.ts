@@ -33,7 +33,7 @@ export async function queueStep(...[device, pass, optimizer, rows, batchSize, st
   for (let at = 0; at < rows.length; at += batchSize) batches.push(collate(rows.slice(at, at + batchSize)));
   optimizer.zeroGradients();
   await pass.train(batches, scale, dropout ? (i) => ({ step, sequence: i * batchSize, rowsPerSequence: batches[i].length }) : undefined);
-  optimizer.step(step + 1, learningRate);
+  await optimizer.step(step + 1, learningRate);
   const result = Promise.all([pass.losses(batches), device.read(optimizer.clip)]).then(([losses, [gradNorm]]): StepResult => {
     let sum = 0;
     for (const part of losses) for (const value of part) sum += value;

@@ -27,6 +27,7 @@ import swiglu from "./swiglu.ts";
 import swigluBackward from "./swiglu-backward.ts";
 import embedding from "./embedding.ts";
 import softmaxSlices from "./softmax-slices.ts";
+import embedding4bit from "./embedding-4bit.ts";
 import crossEntropy from "./cross-entropy.ts";
 import sumSquares from "./sum-squares.ts";
 import clipScale from "./clip-scale.ts";
@@ -54,6 +55,7 @@ export const opTests: OpTest[] = [
   swigluBackward,
   embedding,
   softmaxSlices,
+  embedding4bit,
   crossEntropy,
   sumSquares,
   clipScale,
