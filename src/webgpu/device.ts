@@ -1,7 +1,7 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
 import { ShapeError, type DeviceError } from "../errors.ts";
-import { checkOp, type Op, type Operands, type Params, type Tiling } from "../op.ts";
+import { checkOp, tilingsOf, type Op, type Operands, type Params, type Tiling, type Variant } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
 import { Commands, type Binding } from "./commands.ts";
@@ -12,6 +12,7 @@ import { Readback } from "./readback.ts";
 import { Split } from "./split.ts";
 import { Staging } from "./staging.ts";
 import { Stopwatch } from "./stopwatch.ts";
+import { buildOf } from "./variants.ts";
 import { writeBytes } from "./write.ts";
 
 const PARAM_BYTES = 128; // 32 scalars
@@ -28,7 +29,8 @@ export interface WebGpuDeviceOptions extends GpuOptions {
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
 export class WebGpuDevice implements Device {
   readonly kind = "webgpu";
-  readonly build = "f32";
+  readonly build: string;
+  readonly variants: readonly Variant[];
   readonly adapter: AdapterFacts;
   /** Resolves when the driver takes the device away; every call then throws this error. */
   readonly lost: Promise<DeviceError>;
@@ -46,14 +48,16 @@ export class WebGpuDevice implements Device {
   #scratch: GpuBuffer | undefined;
   #disposed: Promise<void> | undefined;
 
-  private constructor(gpu: GPUDevice, adapter: AdapterFacts, { gpu: owner, gpuMemory = Infinity }: WebGpuDeviceOptions) {
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts, { gpu: owner, gpuMemory = Infinity, variants = [] }: WebGpuDeviceOptions) {
     this.owner = owner;
     this.#gpu = gpu;
     this.adapter = adapter;
+    this.variants = variants;
+    this.build = buildOf(variants);
     this.#faults = new Faults(gpu, adapter.name);
     this.lost = this.#faults.lost;
     this.#memory = new GpuMemory(gpu, this.#faults, gpuMemory);
-    this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
+    this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES, variants);
     this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
     this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
     this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
@@ -80,10 +84,15 @@ export class WebGpuDevice implements Device {
   }
 
   get tiling(): Tiling { return this.#pipelines.tiling; }
-  set tiling(tiling: Tiling) { this.#pipelines.tiling = tiling; }
+  /** @throws ShapeError for one that the variants of this device do not have. */
+  set tiling(tiling: Tiling) {
+    const possible = tilingsOf(this.variants);
+    if (!possible.includes(tiling)) throw new ShapeError("webgpu", `tiling of the ${this.build} kernels`, { expected: possible.join(", "), got: tiling });
+    this.#pipelines.tiling = tiling;
+  }
 
   get description(): string {
-    return `webgpu (${this.adapter.name}, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+    return `webgpu (${this.adapter.name}, ${this.build} kernels, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
   }
 
   get memory(): DeviceMemory & { readonly created: number } {
