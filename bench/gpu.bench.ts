@@ -117,7 +117,7 @@ for (const [m, n, k] of [[512, 1536, 576], [1024, 1024, 1024]]) {
   ]);
 }
 const tiling = (option("tiling") ?? "registers") as Tiling;
-const weights = { n: 1536, k: 576, blocksize: 64, nested: 1, nestedOffset: 0.05, round: 0 };
+const weights = { n: 1536, k: 576, dyStride: 1536, blocksize: 64, nested: 1, nestedOffset: 0.05, round: 0 };
 const { n, k } = weights;
 const dequantize: [unknown, Params] = [dequantize4bit, { ...weights, n: n * k }];
 await compare([512].flatMap((m) => [

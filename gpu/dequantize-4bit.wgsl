@@ -14,12 +14,6 @@ const OWNED = 4096u;
 var<workgroup> scales: array<u32, 128>; // by block
 var<workgroup> levels: array<u32, 2048>; // by block, 16 each
 
-fn scale_of(block: u32) -> u32 {
-  if (params.nested == 0u) { return absmax[block]; }
-  let q = (absmax[block / 4u] >> (8u * (block % 4u))) & 255u;
-  return f32_sum(f32_product(nestedCode[q], nestedAbsmax[block / 256u]), bitcast<u32>(params.nestedOffset));
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = workgroup_of(id, count) * OWNED;
@@ -33,7 +27,6 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
   }
   workgroupBarrier();
   for (var i = lane; i < owned; i += 256u) {
-    let nibble = (packed[(first + i) / 8u] >> (4u * ((i % 8u) ^ 1u))) & 15u;
-    y[first + i] = levels[16u * (i / params.blocksize) + nibble];
+    y[first + i] = levels[16u * (i / params.blocksize) + nibble_at(first + i)];
   }
 }

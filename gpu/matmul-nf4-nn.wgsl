@@ -1,7 +1,7 @@
 // How the sums are cut and added: gpu/lib/gemm.wgsl and its siblings.
-struct Params { m: u32, n: u32, k: u32, blocksize: u32, nested: u32, nestedOffset: f32, round: u32, accumulate: u32 }
+struct Params { m: u32, n: u32, k: u32, dyStride: u32, blocksize: u32, nested: u32, nestedOffset: f32, round: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>; // f32[m, n]
+@group(0) @binding(1) var<storage, read> dy: array<vec4f>; // f32[m, n], rows dyStride apart
 @group(0) @binding(2) var<storage, read> packed: array<u32>; // u8[ceil(n · k / 2)], eight elements a word
 @group(0) @binding(3) var<storage, read> absmax: array<u32>; // f32[blocks], with nested u8[blocks]
 @group(0) @binding(4) var<storage, read> code: array<f32>; // f32[16]
@@ -23,8 +23,8 @@ fn dy_line(i: u32) -> vec4f {
   return line;
 }
 fn a_square(row: u32, d: u32) -> mat4x4f {
-  let i = row * params.n + d;
-  return inside(transpose(mat4x4f(dy_line(i), dy_line(i + params.n), dy_line(i + 2u * params.n), dy_line(i + 3u * params.n))), d);
+  let i = row * params.dyStride + d;
+  return inside(transpose(mat4x4f(dy_line(i), dy_line(i + params.dyStride), dy_line(i + 2u * params.dyStride), dy_line(i + 3u * params.dyStride))), d);
 }
 
 fn b_square(d: u32, column: u32) -> mat4x4f {

@@ -138,7 +138,7 @@ runs("every suite, at tiny sizes", async () => {
     assert.ok(cases.length > 0, what);
     for (const { op, medianMs, p10Ms, p90Ms, percentOfLimit, limit } of cases) {
       assert.ok(medianMs! > 0 && p10Ms! <= medianMs! && medianMs! <= p90Ms!, op);
-      if (op !== "page-copies") assert.ok(percentOfLimit! > 0 && percentOfLimit! < 1000, `${op}: ${percentOfLimit} % of ${limit}`);
+      if (op !== "page-copies") assert.ok(percentOfLimit! > 0 && Number.isFinite(percentOfLimit!), `${op}: ${percentOfLimit} % of ${limit}`);
     }
   }
 });

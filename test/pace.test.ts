@@ -96,8 +96,8 @@ pace("workers rank themselves, and the allowance changes no result", async () =>
   }
   device.allowance = 2;
   const end = performance.now() + 2000;
-  while (!changes.length && performance.now() < end) await work(3);
-  assert.is(changes[0], 1);
+  while (!changes.includes(1) && performance.now() < end) await work(3);
+  assert.ok(changes.includes(1), String(changes)); // on a busy machine the pace may first undo what this test set
   assert.is(device.schedule.least, 1);
 });
 

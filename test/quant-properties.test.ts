@@ -114,7 +114,7 @@ for (const device of devices) {
   // A product with the identity is the weights themselves, decoded from wherever panels and rows happen to begin.
   here("decode of arbitrary ranges, by the kernels that multiply", () => fc.assert(fc.asyncProperty(ranges, async ({ seed, ...sizes }) => {
     const { n, k, nested } = sizes;
-    const params = { ...sizes, nestedOffset: 0.25, accumulate: 0 };
+    const params = { ...sizes, dyStride: sizes.n, nestedOffset: 0.25, accumulate: 0 };
     const weights = randomWeights(params, seed);
     const want = weightsReference(weights, params);
     const dtypes = { absmax: nested ? "u8" : "f32" };

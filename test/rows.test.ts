@@ -38,13 +38,13 @@ for (const device of await testDevices({ gpu: true })) {
     rows(`matmul-nt of ${n}×${k}`, () => expectRows(matmulNt, "x", "y", k, n, { w: normals(n * k, 2) }, dense));
     rows(`matmul-nn of ${n}×${k}`, () => expectRows(matmulNn, "x", "y", k, n, { w: normals(n * k, 2) }, { ...dense, xStride: k }));
 
-    const quantized = { ...dense, blocksize: 64, nested: 1, nestedOffset: 0.25, round: 0 };
+    const quantized = { ...dense, dyStride: n, blocksize: 64, nested: 1, nestedOffset: 0.25, round: 0 };
     const weights = randomWeights(quantized, 3);
     rows(`matmul-nf4-nt of ${n}×${k}`, () => expectRows(matmulNf4Nt, "x", "y", k, n, weights, quantized));
     rows(`matmul-nf4-nn of ${n}×${k}`, () => expectRows(matmulNf4Nn, "dy", "dx", n, k, weights, quantized));
 
     for (const [round, m] of [[0, 1], [1, 40], [2, 6]]) rows(`4-bit matmuls of ${n}×${k} have the bits of the dequantized weight, round ${round}`, async () => {
-      const quantized = { ...dense, blocksize: 64, nested: 0, nestedOffset: 0, round };
+      const quantized = { ...dense, dyStride: n, blocksize: 64, nested: 0, nestedOffset: 0, round };
       const weights = randomWeights(quantized, 4);
       weights["absmax"].forEach((value, i, all) => { all[i] = value * 10 ** -(i % 8); }); // down to f16's subnormals
       const w = Float32Array.from(weightsReference(weights, quantized));

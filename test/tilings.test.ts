@@ -47,7 +47,7 @@ if (device) {
     here(`${op.name}: the same bits`, async () => {
       for (const [m, n, k] of SIZES) {
         for (const [nested, accumulate] of [[0, 1], [1, 0]]) {
-          const params = { m, n, k, blocksize: 32, nested, nestedOffset: 0.25, round: 2 * nested, accumulate };
+          const params = { m, n, k, dyStride: n, blocksize: 32, nested, nestedOffset: 0.25, round: 2 * nested, accumulate };
           const [depth, width] = left === "x" ? [k, n] : [n, k];
           await expectSameBits(op, { [left]: normals(m * depth, 1), ...randomWeights(params, 2), [out]: normals(m * width, 3) }, params, out);
         }

@@ -39,7 +39,7 @@ names("every product is computed by exactly one shader, whatever the tiling and 
   for (const build of ["f32", "f16", "subgroups", "f16+subgroups"]) {
     for (const tiling of tilingsOf(variantsOf(build))) {
       for (const op of products) for (const m of [1, 4, 5, 300]) for (const n of [3, 8, 64]) for (const k of [0, 1, 4, 32, 96]) {
-        const params = { m, n, k, xStride: k, accumulate: 0, blocksize: 32, nested: 0, nestedOffset: 0, round: 0 };
+        const params = { m, n, k, xStride: k, dyStride: n, accumulate: 0, blocksize: 32, nested: 0, nestedOffset: 0, round: 0 };
         const columns = op.name === matmulNf4Nn.name ? k : n;
         const passes = passesOn(op, tiling, variantsOf(build)).filter(({ workgroups }) => workgroups(params) > 0);
         assert.is(passes.length, columns ? 1 : 0, `${op.name} ${m}×${n}×${k}, ${build}, ${tiling}`);
@@ -54,7 +54,7 @@ names.run();
 async function product(device: WebGpuDevice, op: unknown, m: number): Promise<Arrays[string]> {
   const [n, k] = [36, 64];
   const weights = { n, k, blocksize: 32, nested: 0, nestedOffset: 0, round: 0 };
-  const params = { m, n, k, xStride: k, accumulate: 0, ...(op === matmulNf4Nn && weights) };
+  const params = { m, n, k, xStride: k, dyStride: n, accumulate: 0, ...(op === matmulNf4Nn && weights) };
   const inputs = { x: normals(m * k, 1), dy: normals(m * n, 1), w: normals(n * k, 2), y: normals(m * n, 3), dx: normals(m * k, 3), ...(op === matmulNf4Nn && randomWeights(weights, 2)) };
   const test: OpTest = { op: op as Op, cases: [], reference: () => ({}) };
   const outputs = await runOp(device, test, { name: "", params, inputs, dtypes: { absmax: "f32" } });

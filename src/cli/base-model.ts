@@ -25,7 +25,7 @@ export interface BaseModel {
 export async function openBaseModel(values: BaseValues & Limits, device: Device, session: Session): Promise<BaseModel> {
   const { output, signal } = session;
   const source = await openModelSource(values.model!, session);
-  const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter);
+  const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter, session);
   const quantization = await baseQuantization(values, source, adapterSource, output);
   const bar = output.progress("load", "bytes");
   const model = await loadModel({

@@ -80,10 +80,10 @@ const D = TRAIN_DEFAULTS;
 const S = SAMPLING_DEFAULTS;
 
 export const OPTIONS = {
-  model: { kind: "path", group: "Model and data", hint: "MODEL", help: "a model folder, a .gguf file, or demo: the small model inside the package" },
+  model: { kind: "path", group: "Model and data", hint: "MODEL", help: "a model folder, a .gguf file, a Hub id (owner/name, owner/name@revision, owner/name:Q4_K_M), or demo: the small model inside the package" },
   data: { kind: "path", group: "Model and data", hint: "FILE", help: "a .txt or .jsonl file, or demo: Alice in Wonderland" },
   "eval-data": { kind: "path", group: "Model and data", hint: "FILE", help: "measure the loss on this file after training" },
-  adapter: { kind: "path", group: "Model and data", hint: "DIR", help: "a LoRA adapter in PEFT's files" },
+  adapter: { kind: "path", group: "Model and data", hint: "DIR", help: "a LoRA adapter in PEFT's files: a folder or a Hub id" },
   "max-length": { kind: "integer", group: "Model and data", hint: "N", default: D.maxLength, help: "tokens of the longest sequence; a .txt is cut into windows of this length" },
   shuffle: { kind: "switch", group: "Model and data", default: true, help: "take the rows in the order of the file" },
   seed: { kind: "integer", group: "Model and data", hint: "N", default: D.seed, help: "the same seed gives the same result, to the bit" },

@@ -64,6 +64,7 @@ export class TrainReport {
       ["run", `${plural(ready.steps, "step")} of ${o.gradientAccumulationSteps} × ${plural(o.perDeviceTrainBatchSize, "row")}, learning rate ${shortNumber(o.learningRate)} (${o.lrSchedulerType}), seed ${o.seed}${resumedAt ? `; going on after step ${resumedAt}` : ""}`],
       ["device", `${device}; activations ${ready.recompute ? "recomputed to save memory" : "kept"}`],
     ]);
+    if (o.maxLength > ready.context) this.#output.note(`max_length ${o.maxLength} is more than the ${ready.context} positions that this model was trained on: rows beyond them may teach it little`);
     this.start();
   }
 

@@ -49,7 +49,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   const model = await openModelSource(values.model!, session);
   const data = await readData(values.data!, session);
   const evalData = values.evalData === undefined ? undefined : await readData(values.evalData, session);
-  const initAdapter = values.initAdapter === undefined ? undefined : await openAdapterSource(values.initAdapter);
+  const initAdapter = values.initAdapter === undefined ? undefined : await openAdapterSource(values.initAdapter, session);
   const output = await openRunFolder(outputDir, { existing: values.force === true || resume !== undefined });
   await using device = await openDevice(values, session.output, state?.build);
   const report = new TrainReport(session.output, { model: model.name, data: data.name, options, device: device.description, resumedAt: state?.global_step ?? 0 });

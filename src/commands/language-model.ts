@@ -117,7 +117,7 @@ export class LanguageModel {
     const modules = adapterModules(this.#llama, config);
     checkAdapter(source.name, modules, tensors);
     const parameters = new AdapterParameters(this.device, modules, false);
-    parameters.write(parameters.param, tensors);
+    parameters.write(tensors);
     await this.device.finish();
     return {
       name: source.name,

@@ -8,7 +8,6 @@ import { Linear } from "../nn/linear.ts";
 import { linearPath, Llama } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
 import type { PagingOptions } from "../pager/pager.ts";
-import { dequantize4bit } from "../ops/index.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
 import { PagedLinears } from "./paged-linears.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
@@ -31,12 +30,12 @@ export async function loadLlama(device: Device, checkpoint: Checkpoint, options:
   const { config } = checkpoint;
   const pages = options.paging && new PagedLinears(device, checkpoint.name, options.paging);
   const loader = new Loader(device, checkpoint, options, pages);
-  const embedding = await loader.dense("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]);
+  const table = [config.vocabSize, config.hiddenSize] as const;
+  const embedding = await loader.asStored("model.embed_tokens.weight", table);
   const layers: DecoderLayer[] = [];
   for (let i = 0; i < config.numHiddenLayers; i++) layers.push(await loader.layer(i));
   const norm = await loader.dense("model.norm.weight", [config.hiddenSize]);
-  const values = config.tieWordEmbeddings ? embedding : await loader.dense("lm_head.weight", [config.vocabSize, config.hiddenSize]);
-  const head: Weight = { kind: "dense", out: config.vocabSize, in: config.hiddenSize, values };
+  const head = config.tieWordEmbeddings ? embedding : await loader.asStored("lm_head.weight", table);
   loader.finish();
   await device.finish();
   return new Llama(device, { shape: config, embedding, layers, norm, head, pager: pages?.pager() }, { theta: config.ropeTheta, scaling: config.ropeScaling });
@@ -80,20 +79,20 @@ class Loader {
 
   async dense(name: string, shape: readonly number[]): Promise<Tensor> {
     const source = this.#find(name, shape);
+    if (source.kind === "bnb4") throw new FormatError(this.#checkpoint.name, `storage of ${name}`, { expected: "floats", got: source.state.quantType });
     const target = this.#device.allocate("f32", shape, name);
-    if (source.kind === "bnb4") await this.#dequantize(source, target);
-    else await readAsF32(this.#device, source, this.#staging, (chunk, at) => viewTensor(target, [chunk], at), this.#options.signal);
+    await readAsF32(this.#device, source, this.#staging, (chunk, at) => viewTensor(target, [chunk], at), this.#options.signal);
     this.#progress(source);
     return target;
   }
 
-  async #dequantize(source: Bnb4Tensor, target: Tensor): Promise<void> {
+  /** Embedding and head: in 4 bits where the file has them so, else in float32. */
+  async asStored(name: string, shape: readonly [number, number]): Promise<Weight> {
+    const source = this.#find(name, shape);
+    if (source.kind === "dense") return { kind: "dense", out: shape[0], in: shape[1], values: await this.dense(name, shape) };
     const weight = await this.#bnb4(source);
-    if (weight.kind !== "4bit") return;
-    const { packed, absmax, code, nestedAbsmax, nestedCode, blocksize, nested, nestedOffset } = weight;
-    const n = elementsOf(target.shape);
-    this.#device.run(dequantize4bit, { packed, absmax, code, nestedAbsmax, nestedCode, y: target }, { n, blocksize, nested: nested ? 1 : 0, nestedOffset, round: 0 });
-    for (const tensor of new Set([packed, absmax, code, nestedAbsmax, nestedCode])) this.#device.free(tensor);
+    this.#progress(source);
+    return weight;
   }
 
   async layer(i: number): Promise<DecoderLayer> {

@@ -42,7 +42,7 @@ export interface StepEvent {
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly truncated: number; readonly leftOver: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly context: number; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string };
 
@@ -120,14 +120,14 @@ class TrainingRun {
     const { options, adapter } = prepared;
     this.#parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
     this.#optimizer = new AdamW(model.device, this.#parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
-    this.#parameters.write(this.#parameters.param, initial);
+    this.#parameters.write(initial);
     this.#movement = new Movement(initial);
     const passOptions = passOptionsOf(model, prepared, modules);
     this.#pass = new BatchPass(model, passOptions);
     this.#log = [...(prepared.resumed?.log_history ?? [])];
     call.onProgress?.({
       phase: "ready", trainable: this.#parameters.count, modules: modules.length, rows: prepared.dataset.rows.length,
-      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
+      steps: prepared.plan.totalSteps, recompute: passOptions.recompute, quantization: prepared.state.base.quantization, context: prepared.checkpoint.config.maxPositionEmbeddings, truncated: prepared.dataset.truncated, leftOver: prepared.dataset.leftOver,
     });
   }
 
@@ -139,7 +139,7 @@ class TrainingRun {
       const modules = adapterModules(model, prepared.adapter);
       if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);
       const run = await TrainingRun.#place(call, prepared, model, prepared.initial ?? initialAdapter(modules, prepared.options.seed));
-      if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters);
+      if (prepared.resumed) await restoreOptimizer(call.resume!, run.#parameters, run.#optimizer.moments);
       return run;
     } catch (error) {
       model?.dispose();
@@ -161,7 +161,8 @@ class TrainingRun {
   static async #place(call: TrainCall, prepared: Prepared, model: Llama, initial: AdapterValues): Promise<TrainingRun> {
     const run = new TrainingRun(call, prepared, model, adapterModules(model, prepared.adapter), initial);
     // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
-    await run.#parameters.read(run.#parameters.param);
+    await run.#parameters.read();
+    await run.#optimizer.moments.prepare();
     return run;
   }
 
@@ -251,13 +252,13 @@ class TrainingRun {
 
   /** The adapter, read to be saved. @throws KernelError from a device that did not compute it. */
   async #moved(step: number): Promise<AdapterValues> {
-    const matrices = await this.#parameters.read(this.#parameters.param);
+    const matrices = await this.#parameters.read();
     this.#movement.check(`train: step ${step}`, matrices);
     return matrices;
   }
 
   async #saveCheckpoint(step: number): Promise<string> {
-    const files = await checkpointFiles(this.#prepared.adapter, await this.#moved(step), this.#parameters, this.#state(step));
+    const files = await checkpointFiles(this.#prepared.adapter, await this.#moved(step), this.#parameters, this.#optimizer.moments, this.#state(step));
     const path = await this.#call.output.saveCheckpoint(step, files);
     this.#call.onProgress?.({ phase: "saved", path });
     return path;

@@ -1,5 +1,4 @@
 import type { Device } from "../device.ts";
-import { embedding } from "../ops/index.ts";
 import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { activationBytes, allocateActivations, allocateGradients, allocateScratch, reserveScratch, type LayerActivations, type LayerGradients, type LayerScratch } from "./activations.ts";
@@ -8,6 +7,7 @@ import type { DropoutPosition } from "./linear.ts";
 import type { Llama } from "./llama.ts";
 import { LossHead } from "./loss-head.ts";
 import { rowsOf, type Span } from "./shape.ts";
+import { lookUp } from "./weight.ts";
 
 /** Sequences of one length, padded on the right; a causal model never looks at the padding. */
 export interface Batch {
@@ -103,8 +103,7 @@ export class BatchPass {
   }
 
   async #forward(span: Span, dropout?: DropoutPosition): Promise<void> {
-    const { vocabSize: vocab, hiddenSize: n } = this.#model.shape;
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#boundary[0] }, { rows: rowsOf(span), vocab, n, first: 0 });
+    lookUp(this.#device, this.#model.embedding, this.#ids, this.#boundary[0], rowsOf(span));
     for (let i = 0; i < this.#model.layers.length; i++) {
       await this.#model.pager?.use(i);
       this.#forwardLayer(i, span, dropout);

@@ -1,12 +1,12 @@
 import type { Device } from "../device.ts";
-import { embedding, rmsnorm } from "../ops/index.ts";
+import { rmsnorm } from "../ops/index.ts";
 import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { allocateActivations, allocateScratch, reserveScratch, widths, type LayerActivations, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
 import type { Llama } from "./llama.ts";
 import type { Span } from "./shape.ts";
-import { multiply } from "./weight.ts";
+import { lookUp, multiply } from "./weight.ts";
 
 const PREFILL_ROWS = 128;
 
@@ -81,7 +81,7 @@ export class DecodePass {
     const span: Span = { batch: 1, length: rows, keyLength: begin + rows };
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
-    this.#device.run(embedding, { ids: this.#ids, table: this.#model.embedding, y: this.#stream[0] }, { rows, vocab: shape.vocabSize, n: shape.hiddenSize, first: 0 });
+    lookUp(this.#device, this.#model.embedding, this.#ids, this.#stream[0], rows);
     for (const [i, layer] of this.#model.layers.entries()) {
       await this.#model.pager?.use(i);
       const { k, v } = this.#cache[i];

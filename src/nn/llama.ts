@@ -10,7 +10,8 @@ import { ownTensors, type Weight } from "./weight.ts";
 
 export interface LlamaParts {
   readonly shape: LlamaShape;
-  readonly embedding: Tensor; // f32[vocab, hidden]
+  /** [vocab, hidden] */
+  readonly embedding: Weight;
   readonly layers: readonly DecoderLayer[];
   readonly norm: Tensor; // f32[hidden]
   /** The embedding again when it is tied. */
@@ -23,7 +24,7 @@ export interface LlamaParts {
 export class Llama implements LlamaParts {
   readonly device: Device;
   readonly shape: LlamaShape;
-  readonly embedding: Tensor;
+  readonly embedding: Weight;
   readonly layers: readonly DecoderLayer[];
   readonly norm: Tensor;
   readonly head: Weight;
@@ -48,10 +49,11 @@ export class Llama implements LlamaParts {
 
   /** Gives every weight back to the device. */
   dispose(): void {
-    const tensors = new Set<Tensor>([this.embedding, this.norm]);
+    const tensors = new Set<Tensor>([this.norm]);
     const add = (weight: Weight): void => {
       for (const tensor of ownTensors(weight)) tensors.add(tensor);
     };
+    add(this.embedding);
     add(this.head);
     for (const layer of this.layers) {
       tensors.add(layer.inputNorm).add(layer.postAttentionNorm);

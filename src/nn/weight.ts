@@ -1,5 +1,6 @@
 import type { Device } from "../device.ts";
-import { matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt } from "../ops/index.ts";
+import { embedding, embedding4bit, matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt } from "../ops/index.ts";
+import { NESTED_BLOCKSIZE } from "../ops/weights-4bit.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 
 /** A frozen matrix [out, in] in float32. */
@@ -68,8 +69,12 @@ export function ownTensors(weight: Weight): Tensor[] {
   return weight instanceof PagedWeight ? [code, nestedCode] : [weight.packed, weight.absmax, code, weight.nestedAbsmax, nestedCode];
 }
 
-/** Outputs of a dense matrix that its gradient goes through at once. */
-const PIECE = 2048;
+/** y[rows, in] = the rows that `ids` names. */
+export function lookUp(device: Device, table: Weight, ids: Tensor, y: Tensor, rows: number): void {
+  const { out, in: width } = table;
+  if (table.kind === "dense") device.run(embedding, { ids, table: table.values, y }, { rows, vocab: out, n: width, first: 0 });
+  else device.run(embedding4bit, { ids, ...constants(table), y }, { rows, n: out, k: width, first: 0, ...scalars(table) });
+}
 
 /** y[m, out] = x[m, in] · Wᵀ */
 export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m: number): void {
@@ -78,19 +83,43 @@ export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m
   else device.run(matmulNf4Nt, { x, ...constants(weight), y }, { ...sizes, ...scalars(weight) });
 }
 
+/** Outputs that a gradient goes through at once: a head in one piece would be a few very long tiles that read W in narrow columns. */
+const PIECE = 2048;
+
 /** dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. */
 export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
-  if (weight.kind === "dense") multiplyBackwardDense(device, weight, dy, dx, m, accumulate);
-  else device.run(matmulNf4Nn, { dy, ...constants(weight), dx }, { m, n: weight.out, k: weight.in, accumulate: accumulate ? 1 : 0, ...scalars(weight) });
+  const { out, in: width } = weight;
+  const piece = pieceOf(weight);
+  for (let from = 0; from < out; from += piece) {
+    const rows = Math.min(piece, out - from);
+    const part = viewTensor(dy, [(m - 1) * out + rows], from);
+    const add = accumulate || from > 0 ? 1 : 0;
+    if (weight.kind === "dense") device.run(matmulNn, { x: part, w: viewTensor(weight.values, [rows, width], from * width), y: dx }, { m, n: width, k: rows, xStride: out, accumulate: add });
+    else device.run(matmulNf4Nn, { dy: part, ...constants(rowsOf(weight, from, rows)), dx }, { m, n: rows, k: width, dyStride: out, ...scalars(weight), accumulate: add });
+  }
 }
 
-/** In pieces, or the gradient through a head would be a few very long tiles that read W in narrow columns. */
-function multiplyBackwardDense(device: Device, { values, out, in: n }: DenseWeight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
-  for (let from = 0; from < out; from += PIECE) {
-    const k = Math.min(PIECE, out - from);
-    const operands = { x: viewTensor(dy, [(m - 1) * out + k], from), w: viewTensor(values, [k, n], from * n), y: dx };
-    device.run(matmulNn, operands, { m, n, k, xStride: out, accumulate: accumulate || from > 0 ? 1 : 0 });
-  }
+/** Rows that begin where constants do: with double quantization those of 256 blocks. */
+function pieceOf(weight: Weight): number {
+  if (weight.kind === "dense") return PIECE;
+  const unit = weight.blocksize * (weight.nested ? NESTED_BLOCKSIZE : 1);
+  const rows = unit / greatestCommonDivisor(unit, weight.in);
+  return Math.ceil(PIECE / rows) * rows;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** The same matrix from row `from` on, which is a multiple of its `pieceOf`. */
+function rowsOf(weight: QuantizedWeight, from: number, rows: number): QuantizedWeight {
+  const { in: width, blocksize, nested } = weight;
+  const tail = (tensor: Tensor, weights: number): Tensor => viewTensor(tensor, [Math.ceil((rows * width) / weights)], (from * width) / weights);
+  const { code } = weight;
+  return {
+    kind: "4bit", out: rows, in: width, blocksize, nested, nestedOffset: weight.nestedOffset, code, nestedCode: weight.nestedCode,
+    packed: tail(weight.packed, 2), absmax: tail(weight.absmax, blocksize), nestedAbsmax: nested ? tail(weight.nestedAbsmax, blocksize * NESTED_BLOCKSIZE) : code,
+  };
 }
 
 type Constants = Pick<QuantizedWeight, "packed" | "absmax" | "code" | "nestedAbsmax" | "nestedCode">;

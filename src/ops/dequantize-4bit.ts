@@ -2,7 +2,7 @@ import code from "../../gpu/dequantize-4bit.wgsl";
 import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
 import { checkBlocksize } from "./blocksize.ts";
-import { ARITHMETIC, GRID, HALF } from "./gpu-lib.ts";
+import { ARITHMETIC, EXACT_4BIT, GRID, HALF } from "./gpu-lib.ts";
 
 /**
  * y[i] = f32(code[c[i]] · scale[i / blocksize]), c = 4-bit codes, element 2j in the high nibble of byte j.
@@ -40,5 +40,5 @@ export const dequantize4bit = defineOp({
   cost: ({ n, blocksize, nested }) => ({ bytes: 4.5 * n + (nested ? 1 : 4) * Math.ceil(n / blocksize), flops: n }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: [{ entry: "main", lib: [GRID, ...ARITHMETIC, HALF], workgroups: ({ n }) => Math.ceil(n / 4096) }] },
+  gpu: { code, passes: [{ entry: "main", lib: [GRID, ...ARITHMETIC, HALF, EXACT_4BIT], workgroups: ({ n }) => Math.ceil(n / 4096) }] },
 });

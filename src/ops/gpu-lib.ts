@@ -2,6 +2,7 @@ import arithmetic from "../../gpu/lib/arithmetic.wgsl";
 import blocks from "../../gpu/lib/blocks.wgsl";
 import enableF16 from "../../gpu/lib/enable-f16.wgsl";
 import enableSubgroups from "../../gpu/lib/enable-subgroups.wgsl";
+import exact4bit from "../../gpu/lib/exact-4bit.wgsl";
 import exp from "../../gpu/lib/exp.wgsl";
 import gemmRow from "../../gpu/lib/gemm-row.wgsl";
 import gemmRowSubgroups from "../../gpu/lib/gemm-row-subgroups.wgsl";
@@ -32,6 +33,8 @@ const PRODUCT: GpuSource = { file: "gpu/lib/product.wgsl", text: product };
 export const PHILOX: readonly GpuSource[] = [PRODUCT, { file: "gpu/lib/philox.wgsl", text: philox }];
 /** Exact f32 arithmetic on bits. */
 export const ARITHMETIC: readonly GpuSource[] = [PRODUCT, { file: "gpu/lib/arithmetic.wgsl", text: arithmetic }];
+/** For decoding 4 bits by it. */
+export const EXACT_4BIT: GpuSource = { file: "gpu/lib/exact-4bit.wgsl", text: exact4bit };
 const BLOCKS: GpuSource = { file: "gpu/lib/blocks.wgsl", text: blocks };
 export const LEVELS: GpuSource = { file: "gpu/lib/levels.wgsl", text: levels };
 // What enables a feature of the adapter comes before everything else of a shader.

@@ -7,12 +7,12 @@ import { checkWeights, WEIGHT_OPERANDS, WEIGHT_PARAMS, weightBytes } from "./wei
 /**
  * dx = dy · W of a 4-bit W[n, k], added to dx when `accumulate`: the gradient of `matmul-nf4-nt` with respect to x, and
  * the bits of `matmul-nn` of the dequantized W. Sums run over n in order. W is decoded 256 rows × 64 columns at a time,
- * never whole. What the operands mean: src/ops/weights-4bit.ts.
+ * never whole. Rows of dy are `dyStride` apart. What the operands mean: src/ops/weights-4bit.ts.
  */
 export const matmulNf4Nn = defineOp({
   name: "matmul-nf4-nn",
   operands: [
-    { name: "dy", dtype: "f32", access: "in", shape: ({ m, n }) => [m, n] },
+    { name: "dy", dtype: "f32", access: "in", shape: ({ m, n, dyStride }) => [m ? (m - 1) * dyStride + n : 0] },
     ...WEIGHT_OPERANDS,
     { name: "dx", dtype: "f32", access: "inout", shape: ({ m, k }) => [m, k] },
   ],
@@ -20,6 +20,7 @@ export const matmulNf4Nn = defineOp({
     { name: "m", type: "u32" },
     { name: "n", type: "u32" },
     { name: "k", type: "u32" },
+    { name: "dyStride", type: "u32" },
     ...WEIGHT_PARAMS,
     { name: "accumulate", type: "u32" },
   ],
@@ -29,5 +30,5 @@ export const matmulNf4Nn = defineOp({
   cost: (p) => gemmCost(p.m, p.k, p.n, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k }) => [n, k] }, WEIGHTS_4BIT) },
+  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k, dyStride }) => [n, k, dyStride] }, WEIGHTS_4BIT) },
 });

@@ -3,7 +3,8 @@ import type { Operands, Params } from "../op.ts";
 
 type WeightParams = Params<"n" | "k" | "blocksize" | "nested">;
 
-const NESTED_BLOCKSIZE = 256;
+/** Blocks that share a scale of scales. */
+export const NESTED_BLOCKSIZE = 256;
 
 const blocks = ({ n, k, blocksize }: WeightParams): number => Math.ceil((n * k) / blocksize);
 

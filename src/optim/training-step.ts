@@ -36,7 +36,7 @@ export async function queueStep(...[device, pass, optimizer, rows, batchSize, st
     await pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
     batches.push(batch);
   }
-  optimizer.step(step + 1, learningRate);
+  await optimizer.step(step + 1, learningRate);
   const result = Promise.all([pass.losses(batches), device.read(optimizer.clip)]).then(([losses, [gradNorm]]): StepResult => {
     let sum = 0;
     for (const part of losses) for (const value of part) sum += value;

@@ -4,9 +4,10 @@ import { DeviceError, KernelError, MemoryError, ShapeError } from "../errors.ts"
 import { checkOp, type Op, type Operands, type Params } from "../op.ts";
 import { elementsOf, type Tensor } from "../tensor.ts";
 import { addressOf, Arena, WasmBuffer } from "./arena.ts";
-import { chooseKernels, Kernels, type ChosenKernels, type Kernel, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
+import { chooseKernels, Kernels, type ChosenKernels, type KernelBuilds, type WasmBuild, type WasmSource } from "./kernels.ts";
 import { WorkerPool } from "./pool.ts";
-import { planSteps, rangesOf, type PlacedOp } from "./program.ts";
+import { planSteps, rangesOf } from "./program.ts";
+import { TaskQueue, type OpTask } from "./task-queue.ts";
 import type { WorkerHost } from "./worker-host.ts";
 import type { Pace, Schedule, Throttle } from "./pace.ts";
 import { CONTROL_WORDS } from "./worker-main.ts";
@@ -32,17 +33,6 @@ const SCRATCH_ALIGN = 64;
 const MOST_THREADS = 256; // beyond any machine of today; each is a JavaScript engine of its own
 const YIELD_AFTER_MS = 10; // the longest that the event loop waits for a computation
 
-type OpTask = PlacedOp & { readonly run: Kernel; readonly operands: number };
-/** What this thread does between ops: a copy in or out, a free, or telling who waits. */
-interface HostTask {
-  readonly host: () => void;
-  /** The memory that it touches. */
-  readonly buffer?: WasmBuffer;
-  /** Where somebody waits for it. */
-  readonly fail?: (error: unknown) => void;
-}
-type Task = OpTask | HostTask;
-
 /**
  * One linear memory; ops are queued and run when someone waits for them: tile by tile on this thread, or,
  * with a pool, as one program that all workers walk through.
@@ -52,11 +42,8 @@ export class WasmDevice implements Device, Throttle {
   readonly build: WasmBuild;
   readonly #kernels: Kernels;
   readonly #arena: Arena;
-  readonly #queue: Task[] = [];
-  #draining: Promise<void> | undefined;
+  readonly #queue: TaskQueue;
   #scratch: WasmBuffer;
-  #running: readonly Task[] = [];
-  #awaited = 0; // tasks of the queue that somebody waits for
   #turnEnds = 0; // when the event loop has its turn: many short computations in a row are one long one to it
   #disposed = false;
   #pool: WorkerPool | undefined;
@@ -67,6 +54,7 @@ export class WasmDevice implements Device, Throttle {
     this.build = build;
     this.#arena = new Arena(memory, kernels.heapBase, limit);
     this.#scratch = this.#arena.allocate(64, "scratch");
+    this.#queue = new TaskQueue((ops) => (this.#pool ? this.#runWithPool(this.#pool, ops) : this.#runHere(ops)), () => this.#pool !== undefined);
   }
 
   get threads(): number {
@@ -145,25 +133,10 @@ export class WasmDevice implements Device, Throttle {
     this.#release(tensor.buffer as WasmBuffer);
   }
 
-  get #idle(): boolean {
-    return this.#running.length === 0 && this.#queue.length === 0;
-  }
-
-  /** Whether anything that is queued or runs now touches this memory. */
-  #busy({ address, bytes }: WasmBuffer): boolean {
-    const within = (at: number): boolean => at >= address && at < address + bytes;
-    const touches = (task: Task): boolean => {
-      if ("host" in task) return task.buffer !== undefined && within(task.buffer.address);
-      for (let i = 0; i < task.operands; i++) if (within(task.args[i])) return true;
-      return false;
-    };
-    return this.#queue.some(touches) || this.#running.some(touches);
-  }
-
   /** Not before the ops queued so far are done with it. */
   #release(buffer: WasmBuffer): void {
-    if (this.#idle) this.#arena.free(buffer);
-    else this.#queue.push({ host: () => this.#arena.free(buffer), buffer });
+    if (this.#queue.idle) this.#arena.free(buffer);
+    else this.#queue.addHost(() => this.#arena.free(buffer), buffer);
   }
 
   /** Memory that no op uses is written at once, while others run. */
@@ -172,9 +145,9 @@ export class WasmDevice implements Device, Throttle {
       throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
     }
     const buffer = tensor.buffer as WasmBuffer;
-    if (!this.#busy(buffer)) return this.#copyIn(tensor, data);
+    if (!this.#queue.touches(buffer)) return this.#copyIn(tensor, data);
     const snapshot = data.slice();
-    this.#queue.push({ host: () => this.#copyIn(tensor, snapshot), buffer });
+    this.#queue.addHost(() => this.#copyIn(tensor, snapshot), buffer);
   }
 
   #copyIn(tensor: Tensor, data: TypedArray): void {
@@ -189,7 +162,7 @@ export class WasmDevice implements Device, Throttle {
     this.reserve(op, params);
     const { name, run } = this.#kernels.of(op as Op);
     const ranges = this.#pool ? rangesOf(op as Op, operands, params) : [];
-    this.#queue.push({ kernel: name, run, args, ranges, tiles: op.tiles(params), operands: op.operands.length });
+    this.#queue.addOp({ kernel: name, run, args, ranges, tiles: op.tiles(params), operands: op.operands.length });
   }
 
   /** Scratch memory, grown when an op is queued, never while one runs. Each thread has its own part. */
@@ -211,15 +184,7 @@ export class WasmDevice implements Device, Throttle {
   /** Runs the queue without returning to the event loop. */
   finishSync(): void {
     if (this.#pool) throw new DeviceError("wasm", "a device with threads cannot wait synchronously", { expected: "1 thread", got: this.threads });
-    try {
-      for (let task = this.#queue.shift(); task; task = this.#queue.shift()) {
-        if ("host" in task) this.#runHost(task);
-        else this.#runTiles(task, 0, task.tiles);
-      }
-    } catch (error) {
-      this.#dropQueue(error);
-      throw error;
-    }
+    this.#queue.runSync((task) => this.#runTiles(task, 0, task.tiles));
   }
 
   readSync(tensor: Tensor): TypedArray {
@@ -228,11 +193,11 @@ export class WasmDevice implements Device, Throttle {
   }
 
   finish(): Promise<void> {
-    return this.#await({ host: () => undefined });
+    return this.#queue.whenReached(() => undefined);
   }
 
   read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
-    return this.#await({ host: () => this.#copyOut(tensor, into), buffer: tensor.buffer as WasmBuffer });
+    return this.#queue.whenReached(() => this.#copyOut(tensor, into), tensor.buffer as WasmBuffer);
   }
 
   #copyOut(tensor: Tensor, into?: TypedArray): TypedArray {
@@ -242,92 +207,31 @@ export class WasmDevice implements Device, Throttle {
     return into.subarray(0, view.length);
   }
 
-  /** Does it after all that is queued so far, and before anything that is queued later. */
-  #await<T>({ host, buffer }: { host: () => T; buffer?: WasmBuffer }): Promise<T> {
-    return new Promise((resolve, fail) => {
-      const settle = (): void => {
-        try { resolve(host()); } catch (error) { fail(error); }
-      };
-      this.#queue.push({ host: settle, fail, ...(buffer ? { buffer } : {}) });
-      this.#awaited++;
-      this.#draining ??= Promise.resolve().then(() => this.#drain());
-    });
-  }
-
-  /** Runs what somebody waits for, and what the host does right after it: frees. */
-  async #drain(): Promise<void> {
-    while (this.#awaited > 0 || (this.#queue.length && "host" in this.#queue[0])) {
-      try {
-        await (this.#pool ? this.#runWithPool(this.#pool) : this.#runHere());
-      } catch (error) {
-        this.#dropQueue(error);
-      }
-      this.#running = [];
-    }
-    this.#draining = undefined;
-  }
-
-  /** After an error: ops that build on the failed one are dropped and who waits is told, but memory is written and freed as was asked. */
-  #dropQueue(error: unknown): void {
-    for (const task of this.#queue.splice(0)) {
-      if (!("host" in task)) continue;
-      if (task.fail) task.fail(error);
-      else task.host();
-    }
-    this.#awaited = 0;
-  }
-
-  #runHost(task: HostTask): void {
-    if (task.fail) this.#awaited--;
-    task.host();
-  }
-
-  /** What the host does splits the queue into programs; the newest scratch is large enough for all that is queued. */
-  async #runWithPool(pool: WorkerPool): Promise<void> {
+  /** One program; the newest scratch is large enough for all that is queued. */
+  async #runWithPool(pool: WorkerPool, ops: readonly OpTask[]): Promise<void> {
     pool.check();
-    while (this.#awaited > 0) {
-      const host = this.#queue.findIndex((task) => "host" in task);
-      const ops = this.#queue.splice(0, host) as OpTask[];
-      if (ops.length) {
-        this.#running = ops;
-        const { address, bytes } = this.#scratch;
-        const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
-        await pool.run(planSteps(ops), (worker) => address + worker * part);
-        this.#running = [];
-      }
-      this.#runHosts();
-    }
-    this.#runHosts();
+    if (!ops.length) return;
+    const { address, bytes } = this.#scratch;
+    const part = Math.floor(bytes / pool.size / SCRATCH_ALIGN) * SCRATCH_ALIGN;
+    await pool.run(planSteps(ops), (worker) => address + worker * part);
   }
 
-  #runHosts(): void {
-    for (let task = this.#queue[0]; task && "host" in task; task = this.#queue[0]) {
-      this.#queue.shift();
-      this.#runHost(task);
-    }
-  }
-
-  async #runHere(): Promise<void> {
-    while (this.#awaited > 0) {
-      const task = this.#queue.shift()!;
-      if ("host" in task) { this.#runHost(task); continue; }
-      this.#running = [task];
+  async #runHere(ops: readonly OpTask[]): Promise<void> {
+    for (const task of ops) {
       for (let tile = 0; tile < task.tiles; tile++) {
         this.#runTiles(task, tile, tile + 1);
         if (performance.now() < this.#turnEnds) continue;
         await nextTurn();
         this.#turnEnds = performance.now() + YIELD_AFTER_MS;
       }
-      this.#running = [];
     }
-    this.#runHosts();
   }
 
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#dropQueue(new DeviceError("wasm", "the device is disposed"));
-    await this.#draining;
+    this.#queue.drop(new DeviceError("wasm", "the device is disposed"));
+    await this.#queue.settled();
     this.#pace?.stop();
     await this.#pool?.stop();
   }

@@ -167,13 +167,17 @@ export class WebGpuDevice implements Device {
     return { buffer: this.#scratch, offset: 0, size: this.#scratch.bytes };
   }
 
-  async read(tensor: Tensor): Promise<TypedArray> {
+  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
     this.#faults.check();
     const bytes = bytesOfTensor(tensor);
     const begin = tensor.byteOffset & ~3;
     const end = Math.ceil((tensor.byteOffset + bytes) / 4) * 4;
-    const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
     const from = tensor.byteOffset - begin;
+    if (into && from === 0 && end - begin === bytes) {
+      await this.#readback.read(tensor.buffer as GpuBuffer, begin, bytes, new Uint8Array(into.buffer as ArrayBuffer, into.byteOffset, bytes));
+      return into.subarray(0, elementsOf(tensor.shape));
+    }
+    const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
     return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
   }
 

@@ -26,6 +26,7 @@ import attentionBackward from "./attention-backward.ts";
 import swiglu from "./swiglu.ts";
 import swigluBackward from "./swiglu-backward.ts";
 import embedding from "./embedding.ts";
+import embedding4bit from "./embedding-4bit.ts";
 import crossEntropy from "./cross-entropy.ts";
 import sumSquares from "./sum-squares.ts";
 import clipScale from "./clip-scale.ts";
@@ -52,6 +53,7 @@ export const opTests: OpTest[] = [
   swiglu,
   swigluBackward,
   embedding,
+  embedding4bit,
   crossEntropy,
   sumSquares,
   clipScale,

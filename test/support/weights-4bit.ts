@@ -48,11 +48,11 @@ export function randomWeights({ n, k, blocksize, nested }: Params, seed: number)
   };
 }
 
-interface Sizes { m: number; n: number; k: number; blocksize?: number; nested?: number; round?: number; accumulate?: number }
+interface Sizes { m: number; n: number; k: number; dyStride?: number; blocksize?: number; nested?: number; round?: number; accumulate?: number }
 
 /** A case of matmul-nf4-nt or, with the operands called dy and dx, matmul-nf4-nn. */
 export function weightsCase(kind: "nt" | "nn", sizes: Sizes) {
-  const params = { blocksize: 64, nested: 0, nestedOffset: 0.37, round: 0, accumulate: 0, ...sizes };
+  const params = { ...(kind === "nn" && { dyStride: sizes.n }), blocksize: 64, nested: 0, nestedOffset: 0.37, round: 0, accumulate: 0, ...sizes };
   const { m, n, k, accumulate } = params;
   const [left, right, depth, width] = kind === "nt" ? ["x", "y", k, n] : ["dy", "dx", n, k];
   const name = [`${m}×${n}×${k}`, `blocksize ${params.blocksize}`, params.nested && "nested", params.round && `round ${params.round}`, accumulate && "accumulate"];

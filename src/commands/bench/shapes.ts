@@ -38,7 +38,7 @@ export function dense(op: unknown, m: number, n: number, k: number, calls = 0, a
 
 /** m rows through a matrix of n × k in NF4 with double quantization. */
 export function quantized(op: unknown, m: number, n: number, k: number, calls = 0): Shape {
-  return shapeOf(op, `${m}x${n}x${k}`, { m, n, k, ...NESTED, accumulate: 0 }, calls);
+  return shapeOf(op, `${m}x${n}x${k}`, { m, n, k, dyStride: n, ...NESTED, accumulate: 0 }, calls);
 }
 
 const linears = LINEARS.flatMap(({ out, in: k, count }): Shape[] => {
