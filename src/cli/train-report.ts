@@ -41,7 +41,16 @@ export class TrainReport {
     if (event.phase === "load") this.#barFor("load", "bytes").update(event.done, event.total);
     else if (event.phase === "evaluate") this.#barFor("evaluate", "row").update(event.done, event.total);
     else if (event.phase === "ready") this.#header(event);
+    else if (event.phase === "recovered") this.#recovered(event);
     else if (event.path.includes("checkpoint-")) this.#output.note(`saved ${event.path}`);
+  }
+
+  #recovered({ reason, step, frames, error }: Extract<TrainProgress, { phase: "recovered" }>): void {
+    const message = error.message.split("\n")[0];
+    this.#bytesUp = 0;
+    this.#output.object({ event: "recovered", reason, step, frames, message });
+    const how = reason === "memory" ? `with at most ${plural(frames!, "layer")} on the device at once` : "on a new device";
+    this.#output.note(`${message}; going on after step ${step} ${how}, with the same losses`);
   }
 
   #barFor(phase: string, unit: "step" | "bytes" | "row"): Progress {

@@ -56,7 +56,7 @@ export class PagedMoments implements Moments {
     }
   }
 
-  async read(moment: Moment): Promise<Float32Array> {
+  async read(moment: Moment): Promise<Float32Array<ArrayBuffer>> {
     const values = new Float32Array(this.#length);
     for (let i = 0; i < this.#slices; i++) await this.pages.get(this.#page(moment, i), values.subarray(...this.#bounds(i)));
     return values;
