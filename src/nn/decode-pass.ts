@@ -14,7 +14,7 @@ const PREFILL_ROWS = 128;
 /** One sequence, token by token, with a KV cache of fixed capacity: generation. */
 export class DecodePass {
   readonly capacity: number;
-  readonly #model: Llama;
+  readonly model: Llama;
   readonly #device: Device;
   readonly #rows: number;
   readonly #kept: LayerActivations;
@@ -33,7 +33,7 @@ export class DecodePass {
   /** @param capacity the most tokens, prompt and answer together. */
   constructor(model: Llama, capacity: number, rank: number) {
     const { device, shape } = model;
-    this.#model = model;
+    this.model = model;
     this.#device = device;
     this.capacity = capacity;
     this.#rows = Math.min(PREFILL_ROWS, capacity);
@@ -69,16 +69,16 @@ export class DecodePass {
       rows = part.length;
       out = await this.#appendPart(part, at + rows < ids.length ? this.#layersPlan : this.#wholePlan);
     }
-    const { hiddenSize: n, rmsNormEps: eps } = this.#model.shape;
+    const { hiddenSize: n, rmsNormEps: eps } = this.model.shape;
     const last = viewTensor(out, [1, n], (rows - 1) * n);
-    this.#device.run(rmsnorm, { x: last, weight: this.#model.norm, y: this.#normed, rstd: this.#rstd }, { rows: 1, n, eps });
-    await multiplyHead(this.#device, this.#model.pager, this.#model.head, this.#normed, this.#logits);
+    this.#device.run(rmsnorm, { x: last, weight: this.model.norm, y: this.#normed, rstd: this.#rstd }, { rows: 1, n, eps });
+    await multiplyHead(this.#device, this.model.pager, this.model.head, this.#normed, this.#logits);
     return (await this.#device.read(this.#logits)) as Float32Array;
   }
 
   async #appendPart(ids: Int32Array, plan: Plan): Promise<Tensor> {
-    await this.#model.pager?.begin(plan);
-    const { embedding, shape } = this.#model;
+    await this.model.pager?.begin(plan);
+    const { embedding, shape } = this.model;
     const { kv } = widths(shape);
     const begin = this.#length;
     const rows = ids.length;
@@ -86,18 +86,18 @@ export class DecodePass {
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
     await embed(this.#device, embedding, ids, this.#ids, this.#stream[0]);
-    for (const [i, layer] of this.#model.layers.entries()) {
-      await this.#model.pager?.use(i);
+    for (const [i, layer] of this.model.layers.entries()) {
+      await this.model.pager?.use(i);
       const { k, v } = this.#cache[i];
       const kept = { ...this.#kept, k: viewTensor(k, [rows, kv], begin * kv), v: viewTensor(v, [rows, kv], begin * kv) };
       layer.forward(this.#device, span, this.#stream[i % 2], this.#stream[(i + 1) % 2], kept, this.#scratch, this.#rotation, undefined, k, v);
     }
     this.#length += rows;
-    return this.#stream[this.#model.layers.length % 2];
+    return this.#stream[this.model.layers.length % 2];
   }
 
   dispose(): void {
-    this.#model.pager?.release();
+    this.model.pager?.release();
     const { h, ...kept } = this.#kept;
     const tensors = [...Object.values(kept), ...Object.values(h), ...Object.values(this.#scratch), ...this.#stream,
       ...this.#cache.flatMap(({ k, v }) => [k, v]), ...Object.values(this.#rotation), this.#ids, this.#normed, this.#rstd, this.#logits];
