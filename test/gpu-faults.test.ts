@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { loadModel } from "../src/commands/language-model.ts";
 import { train, type TrainCall, type TrainProgress, type TrainResult } from "../src/commands/train.ts";
 import type { Device } from "../src/device.ts";
 import { DeviceError, KernelError, MemoryError } from "../src/errors.ts";
@@ -78,6 +79,7 @@ async function modelOf(folder: string): Promise<SourceFolder> {
 }
 
 const MODEL = await modelOf("test/golden/odd/model"); // two layers that a step takes milliseconds for
+const ADAPTER = memoryFolder("adapter", await Promise.all(["adapter_config.json", "adapter_model.safetensors"].map(async (file) => [file, new Uint8Array(await readFile(`test/golden/tiny/qlora-nf4dq-final/${file}`))] as const)));
 const SIX_LAYERS = await modelOf("test/golden/tiny/model-nf4-dq");
 const present = await webGpuDevice();
 if (present) {
@@ -106,7 +108,7 @@ if (present) {
   });
 
   here("lost at any submit: a new device goes on with the same losses, checkpoints and result", async () => {
-    for (let at = 1; at <= submits; at += every(submits, 9)) {
+    for (let at = 1; at <= submits; at += every(submits, 7)) {
       const { device: lost, counts: seen } = await faulty({ loseAtSubmit: at });
       const outcome = await runOn(lost);
       await expectSame(outcome, short, `submit ${at}`);
@@ -182,6 +184,32 @@ if (present) {
       const error = full instanceof Error ? full : (await runOn(full, { model: SIX_LAYERS })).error;
       if (full instanceof WebGpuDevice) await full.dispose();
       assert.instance(error, MemoryError, `buffer ${at}: ${error}`);
+    }
+  });
+
+  here("lost or out of memory while it generates and measures: the same tokens and the same loss", async () => {
+    const rows = Array.from({ length: 3 }, (_, i) => ({ inputIds: integers(12, i + 1, 259), labels: integers(12, i + 1, 259) }));
+    const answer = async (faults: GpuFaults): Promise<{ text: string[]; loss: number; reasons: string[]; counts: GpuCounts }> => {
+      const { device: used, counts: seen } = await faulty(faults);
+      const reasons: string[] = [];
+      const model = await loadModel({ model: SIX_LAYERS, device: used, onRecovered: ({ reason }) => reasons.push(reason) });
+      const adapter = await model.loadAdapter(ADAPTER);
+      const text: string[] = [];
+      for await (const piece of model.generate({ prompt: "Alice was", maxNewTokens: 6, temperature: 1, seed: 3, adapters: [{ adapter }] })) text.push(piece);
+      const { loss } = await model.evaluate(rows, { adapters: [{ adapter }] });
+      model.dispose();
+      adapter.dispose();
+      assert.is(used.memory.buffers, 0);
+      await used.dispose();
+      return { text, loss, reasons, counts: seen };
+    };
+    const want = await answer({});
+    const { submits: all, buffers } = want.counts;
+    const faults: GpuFaults[] = [{ failBuffer: buffers - 2 }];
+    for (let at = 1; at <= all; at += every(all, 3)) faults.push({ loseAtSubmit: at });
+    for (const fault of faults) {
+      const { text, loss, reasons } = await answer(fault);
+      assert.equal([text, loss, reasons], [want.text, want.loss, [fault.failBuffer ? "memory" : "lost"]], JSON.stringify(fault));
     }
   });
 

@@ -4,6 +4,7 @@ import { bytesText, countText, plural, shortNumber } from "./format.ts";
 import type { Output } from "./output.ts";
 import { movedBytes, pagingLine, pagingObject } from "./paging-report.ts";
 import type { Progress } from "./progress.ts";
+import { recoveredLine, recoveredObject } from "./recovery-report.ts";
 import { peakMemory } from "./session.ts";
 
 export interface RunFacts {
@@ -45,12 +46,10 @@ export class TrainReport {
     else if (event.path.includes("checkpoint-")) this.#output.note(`saved ${event.path}`);
   }
 
-  #recovered({ reason, step, frames, error }: Extract<TrainProgress, { phase: "recovered" }>): void {
-    const message = error.message.split("\n")[0];
+  #recovered(event: Extract<TrainProgress, { phase: "recovered" }>): void {
     this.#moved = 0;
-    this.#output.object({ event: "recovered", reason, step, frames, message });
-    const how = reason === "memory" ? `with at most ${plural(frames!, "layer")} on the device at once` : "on a new device";
-    this.#output.note(`${message}; going on after step ${step} ${how}, with the same losses`);
+    this.#output.object({ ...recoveredObject(event), step: event.step });
+    this.#output.note(`after step ${event.step}: ${recoveredLine(event)}`);
   }
 
   #barFor(phase: string, unit: "step" | "bytes" | "row"): Progress {

@@ -64,10 +64,11 @@ export class PlacedRun {
       await PlacedRun.#place(measured, prepared, arrangement, tier);
       written = tier.bytes;
     });
-    const tier = new HostTier(call.device, { hostMemory: paging?.hostMemory, openSpill: call.output.openSpill?.bind(call.output) });
+    const { hostMemory } = paging ?? {};
+    const tier = new HostTier(call.device, { hostMemory: hostMemory === undefined ? undefined : Math.min(hostMemory, written), openSpill: call.output.openSpill?.bind(call.output) });
     tier.check(written);
-    const hostMemory = paging?.hostMemory === undefined ? undefined : Math.max(0, paging.hostMemory - written); // for the base
-    const model = await loadLlama(call.device, prepared.checkpoint, { ...options, paging: fit.paging && { ...fit.paging, hostMemory } });
+    const forBase = hostMemory === undefined ? undefined : Math.max(0, hostMemory - written);
+    const model = await loadLlama(call.device, prepared.checkpoint, { ...options, paging: fit.paging && { ...fit.paging, hostMemory: forBase } });
     try {
       const modules = adapterModules(model, prepared.adapter);
       if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);

@@ -38,6 +38,8 @@ export class HostTier {
     this.#openSpill = openSpill;
   }
 
+  /** Whether there may not be room for more than was asked about. */
+  get limited(): boolean { return this.#limit !== Infinity; }
   get hostBytes(): number { return this.#inMemory; }
   get fileBytes(): number { return this.#inFile; }
 
