@@ -3,6 +3,7 @@
  * files and JSON, works too; the library calls it `loraAlpha`. Defaults here are what `--help` shows.
  */
 import { TRAIN_DEFAULTS } from "../commands/train-options.ts";
+import type { Variant } from "../op.ts";
 import { SAMPLING_DEFAULTS } from "../text/sampling.ts";
 
 /** How the text after a flag becomes a value. */
@@ -21,6 +22,8 @@ interface Kinds {
   bytes: number;
   /** `1,2,auto` */
   threadCounts: (number | "auto")[];
+  /** `f16,subgroups` */
+  variants: Variant[];
   /** `q_proj,v_proj` */
   names: string[];
   /** `0,1,5` */
@@ -139,6 +142,7 @@ export const OPTIONS = {
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
   "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "layers of the base on the GPU at a time, at least 2; the others are paged" },
+  "gpu-variants": { kind: "variants", group: "Machine", hint: "NAMES", help: "f16 (matrix products staged in half precision), subgroups (sums by subgroups), or both: where the GPU has them; results change a little" },
   "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 

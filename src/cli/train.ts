@@ -20,7 +20,7 @@ const FLAGS = [
   "r", "lora-alpha", "lora-dropout", "use-rslora", "target-modules", "exclude-modules", "layers-to-transform", "rank-pattern", "alpha-pattern", "init-adapter",
   "learning-rate", "lr-scheduler-type", "warmup-steps", "warmup-ratio", "weight-decay", "max-grad-norm", "max-steps", "num-train-epochs",
   "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "save-steps", "resume",
-  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "output-dir", "force", "json",
+  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "gpu-variants", "output-dir", "force", "json",
 ] as const;
 
 type TrainValues = Values<(typeof FLAGS)[number]>;

@@ -1,12 +1,13 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
 import { DeviceError, ShapeError, type NibbleError } from "../errors.ts";
-import { checkOp, type Op, type Operands, type Params, type Tiling } from "../op.ts";
+import { checkOp, tilingsOf, type Op, type Operands, type Params, type Tiling, type Variant } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
 import type { Binding } from "./commands.ts";
 import { GpuLife, PARAM_BYTES } from "./life.ts";
 import type { GpuBuffer } from "./memory.ts";
+import { buildOf } from "./variants.ts";
 import { writeBytes } from "./write.ts";
 
 const ASK_AGAIN = [0, 250, 1000]; // milliseconds: a driver that starts anew has no adapter for a moment
@@ -23,7 +24,8 @@ export interface WebGpuDeviceOptions extends GpuOptions {
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
 export class WebGpuDevice implements Device {
   readonly kind = "webgpu";
-  readonly build = "f32";
+  readonly build: string;
+  readonly variants: readonly Variant[];
   readonly adapter: AdapterFacts;
   readonly owner: GPU | undefined; // Dawn's devices die with the object they came from
   readonly #options: WebGpuDeviceOptions;
@@ -35,8 +37,10 @@ export class WebGpuDevice implements Device {
   private constructor(gpu: GPUDevice, adapter: AdapterFacts, options: WebGpuDeviceOptions) {
     this.owner = options.gpu;
     this.adapter = adapter;
+    this.variants = options.variants ?? [];
+    this.build = buildOf(this.variants);
     this.#options = options;
-    this.#life = new GpuLife(gpu, adapter.name, options.gpuMemory ?? Infinity);
+    this.#life = new GpuLife(gpu, adapter.name, options.gpuMemory ?? Infinity, this.variants);
   }
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
@@ -76,7 +80,7 @@ export class WebGpuDevice implements Device {
       gpu.destroy();
       throw new DeviceError("webgpu", "revived", { expected: "a device in use", got: "one that was disposed of" });
     }
-    this.#life = new GpuLife(gpu, this.adapter.name, this.memory.limit);
+    this.#life = new GpuLife(gpu, this.adapter.name, this.memory.limit, this.variants);
     this.tiling = tiling;
     await this.#compile();
   }
@@ -98,10 +102,15 @@ export class WebGpuDevice implements Device {
   }
 
   get tiling(): Tiling { return this.#life.pipelines.tiling; }
-  set tiling(tiling: Tiling) { this.#life.pipelines.tiling = tiling; }
+  /** @throws ShapeError for one that the variants of this device do not have. */
+  set tiling(tiling: Tiling) {
+    const possible = tilingsOf(this.variants);
+    if (!possible.includes(tiling)) throw new ShapeError("webgpu", `tiling of the ${this.build} kernels`, { expected: possible.join(", "), got: tiling });
+    this.#life.pipelines.tiling = tiling;
+  }
 
   get description(): string {
-    return `webgpu (${this.adapter.name}, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+    return `webgpu (${this.adapter.name}, ${this.build} kernels, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
   }
 
   get memory(): DeviceMemory & { readonly created: number } {

@@ -1,3 +1,4 @@
+import type { Variant } from "../op.ts";
 import { Commands } from "./commands.ts";
 import { Faults } from "./faults.ts";
 import { GpuMemory, type GpuBuffer } from "./memory.ts";
@@ -22,11 +23,11 @@ export class GpuLife {
   readonly stopwatch: Stopwatch;
   scratch: GpuBuffer | undefined;
 
-  constructor(gpu: GPUDevice, name: string, limit: number) {
+  constructor(gpu: GPUDevice, name: string, limit: number, variants: readonly Variant[]) {
     this.gpu = gpu;
     this.faults = new Faults(gpu, name);
     this.memory = new GpuMemory(gpu, this.faults, limit);
-    this.pipelines = new Pipelines(gpu, this.faults, PARAM_BYTES);
+    this.pipelines = new Pipelines(gpu, this.faults, PARAM_BYTES, variants);
     this.commands = new Commands(gpu, this.memory, this.faults, PARAM_BYTES);
     this.readback = new Readback(this.memory, this.commands, this.faults);
     this.staging = new Staging(this.memory, this.commands, gpu.limits);
