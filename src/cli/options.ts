@@ -145,7 +145,7 @@ export const OPTIONS = {
   polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
-  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "layers of the base on the GPU at a time, at least 2; the others are paged" },
+  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "pages of the base (a layer, or a slice of the head) on the GPU at a time, at least 2" },
   "gpu-variants": { kind: "variants", group: "Machine", hint: "NAMES", help: "f16 (matrix products staged in half precision), subgroups (sums by subgroups), or both: where the GPU has them; results change a little" },
   "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
