@@ -32,12 +32,13 @@ export function onDrop(id: string, take: (files: File[]) => void): void {
     event.preventDefault();
     section.classList.remove("over");
     const items = [...(event.dataTransfer?.items ?? [])];
-    void Promise.all(items.map((item) => filesOf(item.webkitGetAsEntry()))).then((lists) => take(lists.flat()));
+    void Promise.all(items.map((item) => filesOf(item.webkitGetAsEntry(), item.getAsFile()))).then((lists) => take(lists.flat()));
   });
 }
 
-async function filesOf(entry: FileSystemEntry | null): Promise<File[]> {
-  if (!entry) return [];
+/** @param file what there is of a thing that comes from no disk. */
+async function filesOf(entry: FileSystemEntry | null, file?: File | null): Promise<File[]> {
+  if (!entry) return file ? [file] : [];
   if (entry.isFile) return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const files: File[] = [];
