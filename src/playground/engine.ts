@@ -1,7 +1,5 @@
 import type { Device } from "../device.ts";
-import { quantize } from "../commands/quantize.ts";
 import { loadModel, type AdapterUse, type GenerateOptions, type LanguageModel, type LoadedAdapter } from "../commands/language-model.ts";
-import { openModel } from "../commands/open-model.ts";
 import { train } from "../commands/train.ts";
 import { FormatError, MemoryError } from "../errors.ts";
 import { openSource } from "../io/open-source.ts";
@@ -9,10 +7,11 @@ import type { TokenRow } from "../data/collate.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { demoFiles, demoText } from "./demo-files.ts";
 import { deviceFor, gpuName, memoryOf, pagingOn } from "./devices.ts";
-import { exhibitOf, type Exhibit } from "./exhibit.ts";
+import type { Exhibit } from "./exhibit.ts";
 import { heldOut } from "./held-out.ts";
 import { DEFAULT_SETTINGS, parseSession, type DataFacts, type Listener, type Measured, type ModelFacts, type Opened, type Point, type RunFacts, type SessionState, type Settings } from "./session.ts";
 import { openStorage, type Storage } from "./storage.ts";
+import { takeModel } from "./take-model.ts";
 import { unzipAdapter, zipFolder } from "./zip.ts";
 
 const EXHIBIT = "exhibit.json";
@@ -36,22 +35,31 @@ export class Engine {
     this.#state = parseSession(await this.#storage.readSession());
     if (this.#state.model && !(await this.#storage.folder("model"))) this.#state = { version: 2, settings: this.#state.settings };
     await this.run();
-    return { state: this.#state, device: (await this.#on(this.#state.settings)).description, gpu: await gpuName(), notice: this.#storage.notice };
+    return this.#opened();
+  }
+
+  /** A browser that cannot compute still shows what is stored. */
+  async #opened(): Promise<Opened> {
+    const common = { state: this.#state, gpu: await gpuName(), notice: this.#storage.notice };
+    try {
+      return { ...common, device: (await this.#on(this.#state.settings)).description, trouble: undefined };
+    } catch (error) {
+      return { ...common, device: undefined, trouble: error instanceof Error ? error.message : String(error) };
+    }
   }
 
   /** Quantizes the demo, or files that a person chose, into the page's storage. */
-  async chooseModel(files: readonly File[] | "demo", settings: Settings, tell: Listener): Promise<ModelFacts> {
-    const source = files === "demo" ? await demoFiles() : await openSource(files, files.length === 1 ? { name: files[0].name } : { name: "model" });
+  async chooseModel(files: readonly File[] | "demo", name: string, settings: Settings, tell: Listener): Promise<ModelFacts> {
+    const source = files === "demo" ? await demoFiles() : await openSource(files, { name: files.length === 1 ? files[0].name : name });
     const device = await this.#on(settings);
     this.#forgetModel();
-    const { bytesIn, bytesOut, parameters, bitsPerParam } = await quantize({
-      model: source, output: await this.#storage.sink("model"), device, signal: this.#begin(),
-      onProgress: ({ done, total }) => tell({ type: "progress", what: "Quantizing", done, total }),
+    const { exhibit, ...facts } = await takeModel(source, await this.#storage.sink("model"), {
+      device, signal: this.#begin(), onProgress: (done, total) => tell({ type: "progress", what: "Quantizing", done, total }),
     });
-    await this.#keepExhibit(source);
+    await this.#keepExhibit(exhibit);
     await this.#storage.newRun();
     const { config, tokenizer } = await this.#languageModel(settings, tell);
-    const model = { name: source.name, parameters, bytesBefore: bytesIn, bytes: bytesOut, bitsPerParameter: bitsPerParam, context: config.maxPositionEmbeddings, chat: tokenizer.hasChatTemplate };
+    const model = { name: source.name, ...facts, context: config.maxPositionEmbeddings, chat: tokenizer.hasChatTemplate };
     this.#change({ model, run: undefined });
     return model;
   }
@@ -148,7 +156,7 @@ export class Engine {
 
   async exhibit(): Promise<Exhibit | undefined> {
     const folder = await this.#storage.folder("exhibit");
-    return folder && (JSON.parse(await folder.readText(EXHIBIT)) as Exhibit);
+    return folder && ((JSON.parse(await folder.readText(EXHIBIT)) as Exhibit | null) ?? undefined);
   }
 
   /** Forgets model, data and run. */
@@ -156,7 +164,7 @@ export class Engine {
     this.#forgetModel();
     await this.#storage.clear();
     this.#state = { version: 2, settings: DEFAULT_SETTINGS };
-    return { state: this.#state, device: (await this.#on(DEFAULT_SETTINGS)).description, gpu: await gpuName(), notice: this.#storage.notice };
+    return this.#opened();
   }
 
   #begin(): AbortSignal {
@@ -256,11 +264,9 @@ export class Engine {
     return text;
   }
 
-  async #keepExhibit(source: SourceFolder): Promise<void> {
-    const checkpoint = await openModel(source);
-    const exhibit = await exhibitOf(checkpoint).finally(() => checkpoint.close());
+  async #keepExhibit(exhibit: Exhibit | undefined): Promise<void> {
     const sink = await this.#storage.sink("exhibit");
-    await sink.writeText(EXHIBIT, JSON.stringify(exhibit));
+    await sink.writeText(EXHIBIT, JSON.stringify(exhibit ?? null));
     await sink.commit();
   }
 }

@@ -1,6 +1,6 @@
 import { proxy, wrap } from "comlink";
 import { LossChart } from "./chart.ts";
-import { bytes, button, byId, millions, onDrop, show, text } from "./dom.ts";
+import { bytes, button, byId, millions, onDrop, readable, show, text } from "./dom.ts";
 import type { Engine } from "./engine.ts";
 import { showNf4 } from "./nf4-panel.ts";
 import type { PagingStats } from "../pager/pager.ts";
@@ -43,7 +43,7 @@ async function doing<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    text("error", error instanceof Error ? error.message : String(error));
+    text("error", readable(error instanceof Error ? error.message : String(error)));
     show("error");
     byId("error").scrollIntoView({ block: "nearest" });
     return undefined;
@@ -150,16 +150,17 @@ function showRun(facts: RunFacts | undefined): void {
   }
 }
 
-function showAll({ state, device, gpu, notice }: Opened): void {
+function showAll({ state, device, trouble, gpu, notice }: Opened): void {
   fillForm(state.settings);
   showModel(state.model);
   showData(state.data);
   showRun(state.run);
-  text("machine", `Computing with ${device}${crossOriginIsolated ? "" : "; this page is not cross-origin isolated, so with one thread"}. GPU: ${gpu ?? "none that pages may use"}.`);
+  text("machine", `${device ? `Computing with ${device}` : "This browser cannot compute here"}${crossOriginIsolated ? "" : "; this page is not cross-origin isolated, so with one thread"}. GPU: ${gpu ?? "none that pages may use"}.`);
   const gpuOption = form.querySelector<HTMLOptionElement>("option[value=webgpu]")!;
   gpuOption.disabled = gpu === undefined;
   if (notice) text("notice", notice);
   show("notice", notice !== undefined);
+  if (trouble) throw new Error(trouble); // shown like any other
 }
 
 async function showExhibit(): Promise<void> {
@@ -169,9 +170,9 @@ async function showExhibit(): Promise<void> {
   if (exhibit) showNf4(exhibit);
 }
 
-async function chooseModel(files: File[] | "demo"): Promise<void> {
+async function chooseModel(files: File[] | "demo", name = "model"): Promise<void> {
   await doing(async () => {
-    showModel(await engine.chooseModel(files, settings(), listener));
+    showModel(await engine.chooseModel(files, name, settings(), listener));
     showRun(undefined);
     endTalks();
     await showExhibit();
@@ -266,7 +267,7 @@ function listen(): void {
   button("data-demo").addEventListener("click", () => void chooseData("demo"));
   byId("data-file").addEventListener("change", () => void chooseData(filesOf("data-file")[0]));
   byId("adapter-files").addEventListener("change", () => void loadAdapter(filesOf("adapter-files")));
-  onDrop("model", (files) => { if (!busy && files.length) void chooseModel(files); });
+  onDrop("model", (files, name) => { if (!busy && files.length) void chooseModel(files, name); });
   onDrop("data", ([file]) => { if (!busy && model) void chooseData(file); });
   onDrop("try", (files) => { if (!busy && model) void loadAdapter(files); });
   button("start").addEventListener("click", () => void start());

@@ -84,7 +84,9 @@ export type Listener = (event: EngineEvent) => void;
 /** What the page shows when it opens. */
 export interface Opened {
   readonly state: SessionState;
-  readonly device: string;
+  /** Undefined when there is none that works: then `trouble` says why. */
+  readonly device: string | undefined;
+  readonly trouble: string | undefined;
   readonly gpu: string | undefined;
   readonly notice: string | undefined;
 }
