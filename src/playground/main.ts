@@ -90,7 +90,7 @@ const listener = proxy((event: EngineEvent): void => {
 });
 
 function pagingMeters({ resident, pages, bytesUp, bytesRead }: PagingStats): [string, string, number?][] {
-  return [["Layers resident", `${resident} of ${pages}`, resident / pages], ["Paged in", bytes(bytesUp)], ...(bytesRead ? [["of it from storage", bytes(bytesRead), bytesRead / bytesUp] as [string, string, number]] : [])];
+  return [["Pages resident", `${resident} of ${pages}`, resident / pages], ["Paged in", bytes(bytesUp)], ...(bytesRead ? [["of it from storage", bytes(bytesRead), bytesRead / bytesUp] as [string, string, number]] : [])];
 }
 
 function progress(what: string, part: number): void {

@@ -95,7 +95,8 @@ async function allCases(context) {
       const { loads, bytesUp, bytesRead, frames, pages, peakHostBytes, frameBytes } = result.paging;
       assert.match(result.device, new RegExp(`^${kind}`));
       assert.deepEqual(result.paged, result.whole, "paged and unpaged losses");
-      assert.deepEqual([frames, loads, bytesRead, result.rank, result.stored], [2, pages + 2 * 2 * (pages - 2) + (pages - 2), bytesUp, 4, true]);
+      assert.deepEqual([frames, loads, result.rank, result.stored], [2, pages + 5 * (pages - 2), 4, true]);
+      assert.ok(bytesRead >= bytesUp && bytesRead <= bytesUp + frameBytes, "every page is read when it is needed, and one ahead");
       assert.ok(peakHostBytes <= 2 * frameBytes, `${peakHostBytes} bytes in host memory`);
     }
   });
