@@ -25,6 +25,7 @@ export class DecodePass {
   readonly #normed: Tensor; // f32[1, hidden]
   readonly #rstd: Tensor; // f32[1]
   readonly #logits: Tensor; // f32[1, vocab]
+  readonly #host: Float32Array; // the same, read
   readonly #plan: Plan;
   #length = 0;
 
@@ -49,6 +50,7 @@ export class DecodePass {
     this.#normed = device.allocate("f32", [1, shape.hiddenSize], "decode.normed");
     this.#rstd = device.allocate("f32", [1], "decode.rstd");
     this.#logits = device.allocate("f32", [1, shape.vocabSize], "decode.logits");
+    this.#host = new Float32Array(shape.vocabSize);
     this.#plan = new Plan(model.layers.map((_, i) => i));
     reserveScratch(device, shape, { batch: 1, length: this.#rows, keyLength: capacity }, false);
   }
@@ -56,7 +58,7 @@ export class DecodePass {
   /** Tokens in the cache. */
   get length(): number { return this.#length; }
 
-  /** Appends `ids` and returns the logits that follow the last one, f32[vocab]. */
+  /** Appends `ids` and returns the logits that follow the last one, f32[vocab], in an array that the next call fills again. */
   async append(ids: readonly number[]): Promise<Float32Array> {
     let out = this.#stream[0];
     let rows = 0;
@@ -69,7 +71,7 @@ export class DecodePass {
     const last = viewTensor(out, [1, n], (rows - 1) * n);
     this.#device.run(rmsnorm, { x: last, weight: this.#model.norm, y: this.#normed, rstd: this.#rstd }, { rows: 1, n, eps });
     multiply(this.#device, this.#model.head, this.#normed, this.#logits, 1);
-    return (await this.#device.read(this.#logits)) as Float32Array;
+    return (await this.#device.read(this.#logits, this.#host)) as Float32Array;
   }
 
   async #appendPart(ids: Int32Array): Promise<Tensor> {
