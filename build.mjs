@@ -87,6 +87,8 @@ const COMMON = {
   loader: { ".wgsl": "text", ".wasm": "binary" }, logLevel: "warning",
 };
 
+const fromHex = "(hex) => Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16))";
+
 /**
  * Wasm as hexadecimal: twice its bytes as text, but a sixth less than base64 once gzipped, whose characters hide repeated bytes.
  * Shaders lose comments and indentation, not lines: compilers name those.
@@ -94,9 +96,27 @@ const COMMON = {
 const SMALL = {
   name: "small",
   setup(build) {
-    build.onLoad({ filter: /\.wasm$/ }, ({ path }) => ({ contents: `const hex = "${readFileSync(path).toString("hex")}";
-export default Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));` }));
+    build.onLoad({ filter: /\.wasm$/ }, ({ path }) => ({ contents: `export default (${fromHex})("${readFileSync(path).toString("hex")}");` }));
     build.onLoad({ filter: /\.wgsl$/ }, ({ path }) => ({ loader: "text", contents: readFileSync(path, "utf8").replace(/[ \t]*\/\/.*$/gm, "").replace(/^[ \t]+/gm, "") }));
+  },
+};
+
+/** The two full builds, which differ little, in turns of 2 KB: a gzip window then sees both, and the second costs a third of itself. */
+const INTERLEAVED = {
+  name: "interleaved",
+  setup(build) {
+    const TURN = 4096; // characters
+    build.onResolve({ filter: /^wasm-builds$/ }, () => ({ path: "wasm-builds", namespace: "wasm-builds" }));
+    build.onLoad({ filter: /^wasm-builds$/, namespace: "wasm-builds" }, () => {
+      const texts = Object.keys(WASM_TARGETS).map((target) => readFileSync(`dist/wasm/${target}.wasm`).toString("hex"));
+      const turns = Array.from({ length: Math.ceil(Math.max(...texts.map((t) => t.length)) / TURN) }, (_, i) => texts.map((t) => t.slice(i * TURN, (i + 1) * TURN)));
+      const contents = `const turns = ${JSON.stringify(turns)}, bytes = ${fromHex};
+export const [${Object.keys(WASM_TARGETS)}] = [${texts.map((_, k) => `bytes(turns.map((t) => t[${k}]).join(""))`)}];`;
+      return { contents };
+    });
+    for (const target of Object.keys(WASM_TARGETS)) {
+      build.onLoad({ filter: new RegExp(`[\\\\/]${target}\\.wasm$`) }, () => ({ contents: `export { ${target} as default } from "wasm-builds";` }));
+    }
   },
 };
 
@@ -115,7 +135,7 @@ async function buildJs() {
 /** What `#kernels` and `#quant-kernels` of package.json lead to: bytes, or modules where a runtime compiles none. */
 async function buildKernels() {
   const kernels = async (entry, out, plugins = []) => {
-    await esbuild.build({ ...COMMON, entryPoints: [`src/kernels/${entry}.ts`], outfile: `dist/kernels/${out}.js`, plugins: [...plugins, SMALL] });
+    await esbuild.build({ ...COMMON, entryPoints: [`src/kernels/${entry}.ts`], outfile: `dist/kernels/${out}.js`, plugins: [...plugins, INTERLEAVED, SMALL] });
   };
   const asModule = (suffix) => ({
     name: "wasm-module",
@@ -168,20 +188,19 @@ function declareWasm() {
   for (const name of [...Object.keys(WASM_TARGETS), "quant"]) writeFileSync(`dist/wasm/${name}.d.wasm.ts`, text);
 }
 
+function buildTypes() {
+  run("node_modules/.bin/tsc", ["--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types", "--rootDir", "src", "-p", "tsconfig.types.json"]);
+  declareWasm();
+}
+
 const started = performance.now();
 await buildWasm();
+rmSync("dist/chunks", { recursive: true, force: true }); // their names change with what is in them
+await buildJs();
+if (flags.has("--types") || flags.has("--test")) buildTypes();
 if (flags.has("--test")) {
-  await buildJs();
-  const outdir = await bundle("test", /\.test\.ts$/);
-  run(process.execPath, ["test/run.mjs", outdir]);
+  run(process.execPath, ["test/run.mjs", await bundle("test", /\.test\.ts$/)]);
 } else if (flags.has("--bench")) {
-  await buildJs();
   const outdir = await bundle("bench", /^[^/]+\.bench\.ts$/);
   for (const f of readdirSync(outdir).filter((f) => f.endsWith(".mjs"))) run(process.execPath, ["--experimental-wasm-relaxed-simd", "--expose-gc", join(outdir, f), ...options]);
-} else {
-  rmSync("dist/chunks", { recursive: true, force: true });
-  await buildJs();
-  if (flags.has("--types")) run("node_modules/.bin/tsc", ["--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types", "--rootDir", "src", "-p", "tsconfig.types.json"]);
-  if (flags.has("--types")) declareWasm();
-  if (!quiet) console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-}
+} else if (!quiet) console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);

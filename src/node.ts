@@ -13,6 +13,7 @@ import { openDevice, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
 import { nodeGpu, nodeHardwareGpu } from "./io/gpu-node.ts";
 import { GpuTilingsFile } from "./io/gpu-tilings-node.ts";
+import { asHubId, openPathOrHub } from "./hub/open-hub.ts";
 import { createSink, openSource as openPath } from "./io/node.ts";
 import { openSource as openAnywhere, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 import { systemError } from "./io/node-errors.ts";
@@ -26,6 +27,8 @@ export { createSink, type SinkOptions } from "./io/node.ts";
 export { openRunFolder, type RunFolderOptions } from "./io/node-run-folder.ts";
 export { nodeWorkers } from "./io/workers-node.ts";
 export type { ThreadOptions } from "./io/threads-node.ts";
+export { openHub } from "./hub/open-hub.ts";
+export type { HubOptions } from "./hub/hub-settings.ts";
 
 export interface NodeDeviceOptions extends Omit<DeviceOptions, "threads" | "workers" | "pace">, ThreadOptions {}
 
@@ -34,12 +37,12 @@ export function createDevice({ threads, polite, cpuShare, onAllowance, ...option
   return openDevice({ gpuTilings: new GpuTilingsFile(), ...options, ...planThreads({ threads, polite, cpuShare, onAllowance }) }, nodeGpu, nodeHardwareGpu);
 }
 
-/** Path of a folder or a file, `demo`, the small model inside the package, or what `openSource` takes. */
+/** Path of a folder or a file, `demo`, the small model inside the package, a Hub id like `owner/name`, or what `openSource` takes. */
 export type ModelPath = string | SourceInput;
 
-/** @see openSource of `nibblelm`; a string is a path. */
+/** @see openSource of `nibblelm`; a string is a path or, where nothing lies at it, a Hub id. */
 export async function openSource(input: ModelPath, options?: OpenSourceOptions): Promise<SourceFolder> {
-  return typeof input === "string" ? openPath(input) : openAnywhere(input, options);
+  return typeof input === "string" ? openPathOrHub(input) : openAnywhere(input, options);
 }
 
 type WithPaths<T extends { readonly model: SourceFolder; readonly device: Device }, Data extends string = never> =
@@ -164,7 +167,7 @@ async function openModel(model: ModelPath): Promise<SourceFolder> {
 /** The output may not be, or hold, an input. */
 function openOutput(output: string | SinkFolder, force: boolean, inputs: readonly ModelPath[]): Promise<SinkFolder> | SinkFolder {
   if (typeof output !== "string") return output;
-  const paths = inputs.map((input) => (input === "demo" ? fileURLToPath(DEMO_FOLDER) : input)).filter((input) => typeof input === "string");
+  const paths = inputs.map((input) => (input === "demo" ? fileURLToPath(DEMO_FOLDER) : input)).filter((input) => typeof input === "string" && !asHubId(input)) as string[];
   return createSink(output, { force, inputs: paths });
 }
 

@@ -17,7 +17,7 @@ const cli = suite("command line");
 interface Ended { readonly code: number | null; readonly out: string; readonly err: string }
 
 function nibblelm(...args: string[]): Ended {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["dist/cli.js", ...args], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["dist/cli.js", ...args], { encoding: "utf8", env: { ...process.env, HF_HUB_OFFLINE: "1", HF_HOME: folder } });
   return { code: status, out: stdout, err: stderr };
 }
 
@@ -36,8 +36,11 @@ cli.after(() => rmSync(folder, { recursive: true, force: true }));
 cli("quantize, train, merge and generate, one after the other; then every way to spoil an output", () => {
   assert.is(nibblelm("quantize", "demo", "-o", at("base")).code, 0);
   writeFileSync(at("text.txt"), "The Queen of Hearts, she made some tarts, all on a summer day. ".repeat(8));
+  const shape = JSON.parse(readFileSync(at("base", "config.json"), "utf8")) as object;
+  writeFileSync(at("base", "config.json"), JSON.stringify({ ...shape, max_position_embeddings: 15 }));
   const trained = nibblelm("train", "--model", at("base"), "--data", at("text.txt"), "-o", at("adapter"), "--max-steps", "2", "--max-length", "16", "--gradient-accumulation-steps", "1", "--learning-rate", "1e-2", "--warmup-steps", "0");
   assert.is(trained.code, 0, trained.err);
+  assert.match(trained.err, /max_length 16 is more than the 15 positions/);
   const merged = nibblelm("merge", "--model", at("base"), "--adapter", at("adapter"), "-o", at("merged"), "--json");
   assert.is(merged.code, 0, merged.err);
   const result = JSON.parse(merged.out) as { merged: number; rounding: { relative_rms: number }; worst: { tensor: string }; change: { max: number }; seconds: number };
@@ -102,7 +105,7 @@ cli("wrong options, before anything is loaded", () => {
   refused(2, /train: --data: expected a path, got ""/, "train", "--model", "demo", "--data", "", "-o", at("out"));
   refused(2, /--cpu-share: expected a number above 0, at most 1, got 2/, "quantize", "demo", "-o", at("out"), "--cpu-share", "2");
   refused(2, /did you mean --learning-rate\?/, "train", "--lr", "1");
-  refused(2, /no such folder\n {2}hint: if this is a Hugging Face Hub id/, "quantize", "HuggingFaceTB/SmolLM2-135M", "-o", at("out"));
+  refused(2, /HuggingFaceTB\/SmolLM2-135M: no such folder here, not in the cache, and the Hub is not asked/, "quantize", "HuggingFaceTB/SmolLM2-135M", "-o", at("out"));
   refused(2, /mrege: unknown command\n {2}hint: did you mean nibblelm merge\?/, "mrege");
 });
 

@@ -14,7 +14,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   format: [...LEAVES, "io/types.ts"],
   io: [...LEAVES, "wasm/worker-host.ts", "wasm/worker-main.ts", "wasm/pace.ts", "webgpu/adapter.ts", "webgpu/dawn.ts"],
   text: [...BASE, "format"], data: [...BASE, "text", "nn"],
-  pager: BASE, nn: [...BASE, "ops", "pager", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data"],
+  pager: [...BASE, "io/types.ts"], nn: [...BASE, "ops", "pager", "data/labels.ts"], optim: [...BASE, "ops", "nn", "data", "pager"],
   quant: [...BASE, "ops", "format", "wasm"],
   commands: [...BASE, "ops", "format", "io/types.ts", "io/run-folder.ts", "quant", ...NETWORK],
   kernels: ["wasm/kernels.ts"],

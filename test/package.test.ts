@@ -81,7 +81,6 @@ const npm = process.platform === "win32" ? "npm.cmd" : "npm";
 const packed = suite("package");
 
 packed("what npm would install type-checks and runs", () => {
-  run(process.execPath, ["build.mjs", "--types"], ".");
   const folder = mkdtempSync(join(tmpdir(), "nibblelm-package-"));
   try {
     const modules = join(folder, "node_modules");

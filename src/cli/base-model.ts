@@ -6,6 +6,7 @@ import type { SourceFolder } from "../io/types.ts";
 import { pagingOf, type MEMORY_FLAGS } from "./device.ts";
 import type { Values } from "./options.ts";
 import type { Output } from "./output.ts";
+import { recoveredLine, recoveredObject } from "./recovery-report.ts";
 import type { Session } from "./session.ts";
 import { openAdapterSource, openModelSource } from "./sources.ts";
 
@@ -25,12 +26,16 @@ export interface BaseModel {
 export async function openBaseModel(values: BaseValues & Limits, device: Device, session: Session): Promise<BaseModel> {
   const { output, signal } = session;
   const source = await openModelSource(values.model!, session);
-  const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter);
+  const adapterSource = values.adapter === undefined ? undefined : await openAdapterSource(values.adapter, session);
   const quantization = await baseQuantization(values, source, adapterSource, output);
   const bar = output.progress("load", "bytes");
   const model = await loadModel({
     model: source, device, signal, ...quantization, paging: pagingOf(device, values), maxLength: values.maxLength,
     onProgress: (done, total) => bar.update(done, total),
+    onRecovered: (event) => {
+      output.object(recoveredObject(event));
+      output.note(recoveredLine(event));
+    },
   });
   const adapters = adapterSource ? [{ adapter: await model.loadAdapter(adapterSource), scale: values.adapterScale ?? 1 }] : [];
   output.endProgress();

@@ -9,13 +9,13 @@ import { openModelSource } from "./sources.ts";
 
 export const command = cliCommand({
   name: "inspect",
-  positional: { name: "PATH", help: "a model folder, a .gguf or .safetensors file, an adapter, a checkpoint-N of training, or demo", required: true },
+  positional: { name: "PATH", help: "a model folder, a .gguf or .safetensors file, an adapter, a checkpoint-N of training, a Hub id (of which headers alone are read), or demo", required: true },
   flags: ["error", "blocksize", "all", ...DEVICE_FLAGS, "json"],
   differs: { blocksize: { help: "with --error: weights that share one scale: 32, 64, … 4096" } },
   examples: ["nibblelm inspect demo --error", "nibblelm inspect smollm2-135m.gguf", "nibblelm inspect my-adapter/checkpoint-50 --all"],
 }, async (values, session) => {
   const { output, signal } = session;
-  const source = await openModelSource(values.argument!, session);
+  const source = await openModelSource(values.argument!, session, { download: values.error === true });
   const onTensor = (tensor: InspectedTensor): void => output.object({ event: "tensor", ...(snakeCased(tensor) as object) });
   const { blocksize, error, all = false } = values;
   if (!error) return report(await inspect({ source, blocksize, onTensor, signal }), all, output);

@@ -27,11 +27,11 @@ export const command = cliCommand({
   const { output, signal, self } = session;
   const began = performance.now();
   const model = await openModelSource(values.model!, session);
-  const adapter = await openAdapterSource(values.adapter!);
+  const adapter = await openAdapterSource(values.adapter!, session);
   const quantization = await baseQuantization(values, model, adapter, output);
   const { dtype = "bf16", nan } = values;
   await using device = await openDevice(values, output);
-  const sink = await createSink(values.outputDir!, { force: values.force === true, inputs: [...inputPaths(values.model!, session), values.adapter!] });
+  const sink = await createSink(values.outputDir!, { force: values.force === true, inputs: [values.model!, values.adapter!].flatMap((name) => inputPaths(name, session)) });
   const bar = output.progress("merge", "bytes");
   const result = await merge({ model, adapter, output: sink, device, signal, dtype, nan, ...quantization, onProgress: ({ done, total }) => bar.update(done, total) });
   output.endProgress();

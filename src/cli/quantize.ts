@@ -9,7 +9,7 @@ import { inputPaths, openModelSource } from "./sources.ts";
 
 export const command = cliCommand({
   name: "quantize",
-  positional: { name: "MODEL", help: "a model folder, a .gguf file, or demo: the small model inside the package", required: true },
+  positional: { name: "MODEL", help: "a model folder, a .gguf file, a Hub id, or demo: the small model inside the package", required: true },
   flags: ["type", "blocksize", "double-quant", "dtype", "embeddings", "skip-modules", "nan", ...DEVICE_FLAGS, "output-dir", "force", "json"],
   required: ["output-dir"],
   differs: { force: { help: REPLACE }, "output-dir": { help: "folder for the model in 4 bits: bitsandbytes' files, which Transformers loads" } },

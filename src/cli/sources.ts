@@ -4,9 +4,12 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DataFile } from "../commands/train.ts";
 import { FormatError, ShapeError } from "../errors.ts";
+import type { HubOptions } from "../hub/hub-settings.ts";
+import { asHubId, openPathOrHub } from "../hub/open-hub.ts";
 import { openSource } from "../io/node.ts";
 import { systemError } from "../io/node-errors.ts";
 import type { SourceFolder } from "../io/types.ts";
+import type { Progress } from "./progress.ts";
 import type { Session } from "./session.ts";
 
 export const DEMO = "demo";
@@ -15,18 +18,33 @@ export function demoFolder({ packageFolder }: Pick<Session, "packageFolder">): s
   return fileURLToPath(new URL("src/demo/", packageFolder));
 }
 
-/** A folder, a file, or `demo`. @throws ShapeError when there is nothing, with a hint for what looks like a Hub id. */
-export async function openModelSource(name: string, session: Pick<Session, "packageFolder">): Promise<SourceFolder> {
+/** A folder, a file, a Hub id, or `demo`. @throws ShapeError when there is nothing. */
+export async function openModelSource(name: string, session: Session, hub: Pick<HubOptions, "download"> = {}): Promise<SourceFolder> {
   if (name === DEMO) return named(DEMO, await openSource(demoFolder(session)));
-  if (!existsSync(name) && /^[\w.-]+\/[\w.-]+$/.test(name) && !name.startsWith(".")) {
-    throw new ShapeError(name, "no such folder", { hint: "if this is a Hugging Face Hub id: they are not supported yet, download the model and name its folder" });
-  }
-  return openSource(name);
+  return openPathOrHub(name, { ...hubOptions(session), ...hub });
 }
 
 /** What an output must not replace. */
 export function inputPaths(name: string, session: Pick<Session, "packageFolder">): string[] {
+  if (asHubId(name)) return [];
   return [name === DEMO ? demoFolder(session) : name];
+}
+
+const SHOWN = 1e6; // bytes: smaller files are there at once
+
+function hubOptions({ output, signal }: Session): HubOptions {
+  let shown = "";
+  let bar: Progress;
+  return {
+    signal,
+    onFallback: (reason) => output.note(`${reason}; using what was downloaded before`),
+    onDownload({ file, done, total }) {
+      if (total < SHOWN) return;
+      if (file !== shown) bar = output.progress(`download ${file}`, "bytes");
+      shown = file;
+      bar.update(done, total);
+    },
+  };
 }
 
 /** Adapters and logs then say `demo`, not where this machine keeps the package. */
@@ -58,8 +76,8 @@ export function isCheckpointName(path: string): boolean {
 }
 
 /** @throws FormatError when the folder holds no adapter. */
-export async function openAdapterSource(path: string): Promise<SourceFolder> {
-  const folder = await openSource(path);
+export async function openAdapterSource(path: string, session: Session): Promise<SourceFolder> {
+  const folder = await openPathOrHub(path, hubOptions(session));
   if (await folder.has("adapter_config.json")) return folder;
   throw new FormatError(path, "adapter", { expected: "adapter_config.json", got: "no such file", hint: "name the folder that train wrote" });
 }

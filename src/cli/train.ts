@@ -19,8 +19,8 @@ const FLAGS = [
   "model", "data", "eval-data", "max-length", "shuffle", "seed",
   "r", "lora-alpha", "lora-dropout", "use-rslora", "target-modules", "exclude-modules", "layers-to-transform", "rank-pattern", "alpha-pattern", "init-adapter",
   "learning-rate", "lr-scheduler-type", "warmup-steps", "warmup-ratio", "weight-decay", "max-grad-norm", "max-steps", "num-train-epochs",
-  "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "save-steps", "resume",
-  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "output-dir", "force", "json",
+  "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "activation-offloading", "optim", "save-steps", "resume",
+  "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "gpu-variants", "output-dir", "force", "json",
 ] as const;
 
 type TrainValues = Values<(typeof FLAGS)[number]>;
@@ -49,7 +49,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   const model = await openModelSource(values.model!, session);
   const data = await readData(values.data!, session);
   const evalData = values.evalData === undefined ? undefined : await readData(values.evalData, session);
-  const initAdapter = values.initAdapter === undefined ? undefined : await openAdapterSource(values.initAdapter);
+  const initAdapter = values.initAdapter === undefined ? undefined : await openAdapterSource(values.initAdapter, session);
   const output = await openRunFolder(outputDir, { existing: values.force === true || resume !== undefined });
   await using device = await openDevice(values, session.output, state?.build);
   const report = new TrainReport(session.output, { model: model.name, data: data.name, options, device: device.description, resumedAt: state?.global_step ?? 0 });

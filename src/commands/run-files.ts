@@ -3,6 +3,8 @@ import { adapterFiles, type AdapterConfig, type AdapterMatrices } from "../forma
 import { encodeSafetensors, readSafetensors, type HostTensor } from "../format/safetensors.ts";
 import type { SourceFolder } from "../io/types.ts";
 import type { AdapterParameters } from "../nn/lora.ts";
+import type { Moment, Moments } from "../optim/moments.ts";
+import type { Snapshot } from "./placed-run.ts";
 import { OPTIMIZER_FILE, STATE_FILE, type TrainerState } from "./training-checkpoint.ts";
 
 type Matrices = ReadonlyMap<string, AdapterMatrices>;
@@ -16,16 +18,17 @@ export function resultFiles(adapter: AdapterConfig, matrices: Matrices, state: T
 }
 
 /** A result with the optimizer's moments: what `--resume` needs. */
-export async function checkpointFiles(adapter: AdapterConfig, matrices: Matrices, parameters: AdapterParameters, state: TrainerState): Promise<Files> {
-  const files = resultFiles(adapter, matrices, state);
+export function checkpointFiles(adapter: AdapterConfig, parameters: AdapterParameters, snapshot: Snapshot, state: TrainerState): Files {
+  const files = resultFiles(adapter, snapshot.param, state);
   const tensors: HostTensor[] = [];
-  for (const [suffix, flat] of [["exp_avg", parameters.expAvg!], ["exp_avg_sq", parameters.expAvgSq!]] as const) {
-    for (const [path, { a, b }] of await parameters.read(flat)) tensors.push(...momentTensors(path, suffix, a, b, parameters));
+  for (const suffix of MOMENTS) {
+    for (const [path, { a, b }] of parameters.split(snapshot.moments![suffix])) tensors.push(...momentTensors(path, suffix, a, b, parameters));
   }
   files.set(OPTIMIZER_FILE, encodeSafetensors(tensors));
   return files;
 }
 
+const MOMENTS: readonly Moment[] = ["exp_avg", "exp_avg_sq"];
 const keyOf = (path: string, matrix: "A" | "B"): string => `base_model.model.${path}.lora_${matrix}.weight`;
 
 function momentTensors(path: string, suffix: string, a: Float32Array, b: Float32Array, parameters: AdapterParameters): HostTensor[] {
@@ -36,10 +39,10 @@ function momentTensors(path: string, suffix: string, a: Float32Array, b: Float32
   ];
 }
 
-/** Reads the moments of a checkpoint back into the optimizer's buffers. @throws FormatError naming a missing one. */
-export async function restoreOptimizer(folder: SourceFolder, parameters: AdapterParameters): Promise<void> {
+/** Gives the optimizer the moments of a checkpoint. @throws FormatError naming a missing one. */
+export async function restoreOptimizer(folder: SourceFolder, parameters: AdapterParameters, moments: Moments): Promise<void> {
   const tensors = await readSafetensors(folder, OPTIMIZER_FILE);
-  for (const [suffix, flat] of [["exp_avg", parameters.expAvg!], ["exp_avg_sq", parameters.expAvgSq!]] as const) {
+  for (const suffix of MOMENTS) {
     const values = new Map<string, AdapterMatrices>();
     for (const { module: m } of parameters.slots) {
       const take = (matrix: "A" | "B", n: number): Float32Array => {
@@ -52,7 +55,7 @@ export async function restoreOptimizer(folder: SourceFolder, parameters: Adapter
       };
       values.set(m.path, { a: take("A", m.r * m.in), b: take("B", m.out * m.r) });
     }
-    parameters.write(flat, values);
+    await moments.write(suffix, parameters.join(values));
   }
 }
 

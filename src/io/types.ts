@@ -30,6 +30,15 @@ export interface ByteSink {
   close(): Promise<void>;
 }
 
+/** A file of one run alone: nobody else sees it, and it is gone when it is closed. */
+export interface SpillFile {
+  /** Fills `into` with what was written there. */
+  read(offset: number, into: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** @throws MemoryError when the disk is full. */
+  write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** A folder being written: it appears whole at `commit`, or not at all. */
 export interface SinkFolder {
   readonly name: string;

@@ -1,5 +1,6 @@
 import type { Device } from "../device.ts";
 import { fill } from "../ops/index.ts";
+import { LANES, PIECE, readPieces } from "../pager/pieces.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 
 /** One low-rank update of one linear: y += scaling · (x Aᵀ) Bᵀ. */
@@ -29,17 +30,18 @@ const ALIGN = 64;
 
 interface Slot { module: LoraModule; a: number; b: number }
 
-/** All adapter matrices of a model in one flat buffer, with gradients and optimizer state of the same layout. */
+/** A and B by module path. */
+type Matrices = Map<string, { a: Float32Array; b: Float32Array }>;
+
+/** All adapter matrices of a model in one flat buffer, with gradients, and an optimizer's states, of the same layout. */
 export class AdapterParameters {
   readonly slots: readonly Slot[];
   readonly length: number;
   readonly param: Tensor;
   readonly grad: Tensor | undefined;
-  readonly expAvg: Tensor | undefined;
-  readonly expAvgSq: Tensor | undefined;
   readonly #device: Device;
 
-  /** With `training`, gradients and AdamW's moments too, set to 0. Parameters are undefined until `write`. */
+  /** With `training`, gradients too, set to 0. Parameters are undefined until `write`. */
   constructor(device: Device, modules: readonly LoraModule[], training: boolean) {
     this.#device = device;
     let at = 0;
@@ -52,11 +54,7 @@ export class AdapterParameters {
       return tensor;
     };
     this.param = make("adapter");
-    if (training) {
-      this.grad = make("adapter gradients");
-      this.expAvg = make("exp_avg");
-      this.expAvgSq = make("exp_avg_sq");
-    }
+    if (training) this.grad = make("adapter gradients");
   }
 
   /** Number of trainable values, padding not counted. */
@@ -72,25 +70,47 @@ export class AdapterParameters {
     return { a: a(this.param), b: b(this.param), r: m.r, scaling: m.scaling, ...gradients, ...(dropout ? { dropout } : {}) };
   }
 
-  /** Copies matrices by module path into one of the flat buffers. */
-  write(flat: Tensor, values: ReadonlyMap<string, { a: Float32Array; b: Float32Array }>): void {
+  /** Reads as `read` will, so that a GPU has its buffers for that before frames of a base take what is left. */
+  async prepare(): Promise<void> {
+    await readPieces(this.#device, viewTensor(this.param, [Math.min(this.length, LANES * PIECE)]));
+  }
+
+  /** Sets the parameters of the modules that are named. */
+  write(values: ReadonlyMap<string, { readonly a: Float32Array; readonly b: Float32Array }>): void {
     for (const { module, a, b } of this.slots) {
       const matrices = values.get(module.path);
       if (!matrices) continue;
-      this.#device.write(viewTensor(flat, [matrices.a.length], a), matrices.a);
-      this.#device.write(viewTensor(flat, [matrices.b.length], b), matrices.b);
+      this.#device.write(viewTensor(this.param, [matrices.a.length], a), matrices.a);
+      this.#device.write(viewTensor(this.param, [matrices.b.length], b), matrices.b);
     }
   }
 
-  async read(flat: Tensor): Promise<Map<string, { a: Float32Array; b: Float32Array }>> {
-    const all = (await this.#device.read(flat)) as Float32Array;
+  /** The parameters, or the gradients; nothing may change them before the answer is there. */
+  async read(flat = this.param): Promise<Matrices> {
+    return this.split(await readPieces(this.#device, flat));
+  }
+
+  /** What has the layout of the flat buffer, by module. */
+  split(flat: Float32Array): Matrices {
     return new Map(this.slots.map(({ module: m, a, b }) => [
-      m.path, { a: all.slice(a, a + m.r * m.in), b: all.slice(b, b + m.out * m.r) },
+      m.path, { a: flat.slice(a, a + m.r * m.in), b: flat.slice(b, b + m.out * m.r) },
     ]));
   }
 
+  /** … and back. */
+  join(values: ReadonlyMap<string, { readonly a: Float32Array; readonly b: Float32Array }>): Float32Array<ArrayBuffer> {
+    const flat = new Float32Array(this.length);
+    for (const { module, a, b } of this.slots) {
+      const matrices = values.get(module.path);
+      if (!matrices) continue;
+      flat.set(matrices.a, a);
+      flat.set(matrices.b, b);
+    }
+    return flat;
+  }
+
   dispose(): void {
-    for (const tensor of [this.param, this.grad, this.expAvg, this.expAvgSq]) if (tensor) this.#device.free(tensor);
+    for (const tensor of [this.param, this.grad]) if (tensor) this.#device.free(tensor);
   }
 }
 

@@ -18,6 +18,7 @@ export class MeasuringDevice implements Device {
   #tensors: number;
   #scratch = 0;
   #readBack = 0;
+  readonly #idle: number[] = []; // bytes of its buffers for reading that nobody uses now
   #peak = 0;
   #buffers = 0;
 
@@ -30,8 +31,9 @@ export class MeasuringDevice implements Device {
     this.#tensors = device.memory.live;
   }
 
+  /** No limit, and nothing left for what is welcome but not needed. */
   get memory(): DeviceMemory {
-    return { live: this.#live, peak: this.#peak, buffers: this.#buffers, limit: Infinity };
+    return { live: this.#live, peak: this.#peak, buffers: this.#buffers, limit: this.#live };
   }
 
   get #live(): number {
@@ -71,17 +73,24 @@ export class MeasuringDevice implements Device {
 
   write(): void {}
 
-  /** Zeros. A GPU keeps the buffers through which it reads. */
-  async read(tensor: Tensor): Promise<TypedArray> {
-    const n = elementsOf(tensor.shape);
-    const bytes = n * bytesOf(tensor.dtype);
-    if (this.kind === "webgpu") {
-      const [least, most] = READ_BACK;
-      const pieces = Math.floor(bytes / most) * most;
-      this.#readBack = Math.max(this.#readBack, pieces + Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(Math.max(1, bytes - pieces))))));
-      this.#changed();
-    }
-    return viewOf(tensor.dtype, new ArrayBuffer(bytes));
+  /** Zeros. A GPU keeps the buffers through which it reads; as many are in use as there are reads at once. */
+  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
+    const bytes = elementsOf(tensor.shape) * bytesOf(tensor.dtype);
+    const used: number[] = [];
+    if (this.kind === "webgpu") for (let at = 0; at < bytes; at += READ_BACK[1]) used.push(this.#take(Math.min(READ_BACK[1], bytes - at)));
+    await undefined;
+    this.#idle.push(...used);
+    return into ?? viewOf(tensor.dtype, new ArrayBuffer(bytes));
+  }
+
+  #take(bytes: number): number {
+    const best = this.#idle.filter((idle) => idle >= bytes).sort((a, b) => a - b)[0];
+    if (best !== undefined) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
+    const [least, most] = READ_BACK;
+    const made = Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(bytes))));
+    this.#readBack += made;
+    this.#changed();
+    return made;
   }
 
   async finish(): Promise<void> {}

@@ -81,7 +81,7 @@ const listener = proxy((event: EngineEvent): void => {
     ["Speed", `${Math.round(tokensPerSecond)} tokens/s`],
     ["Left", left(steps - point[0], tokensPerSecond)],
     ["Memory", bytes(memory), memory / peak],
-    ...(paging ? [["Layers resident", `${paging.resident} of ${paging.pages}`, paging.resident / paging.pages], ["Paged so far", bytes(paging.bytesUp)]] as const : []),
+    ...(paging ? [["Pages resident", `${paging.resident} of ${paging.pages}`, paging.resident / paging.pages], ["Paged so far", bytes(paging.bytesUp)]] as const : []),
   ]);
 });
 

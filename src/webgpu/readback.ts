@@ -22,11 +22,12 @@ export class Readback {
   /**
    * @param offset multiple of 4
    * @param bytes multiple of 4
+   * @param into as many bytes, to be filled and returned
    * @throws the first error that the GPU reported up to here
    */
-  async read(from: GpuBuffer, offset: number, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(from: GpuBuffer, offset: number, bytes: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const pieces: Promise<void>[] = [];
-    const result = new Uint8Array(bytes);
+    const result = into ?? new Uint8Array(bytes);
     // All copies are recorded now: what is queued after this call does not show in the result.
     for (let at = 0; at < bytes; at += MOST) {
       const size = Math.min(MOST, bytes - at);
@@ -40,8 +41,9 @@ export class Readback {
   }
 
   #take(size: number): GpuBuffer {
-    const i = this.#idle.findIndex(({ bytes }) => bytes >= size);
-    if (i >= 0) return this.#idle.splice(i, 1)[0];
+    // The smallest that will do: a large one is for those who need it.
+    const best = this.#idle.filter(({ bytes }) => bytes >= size).sort((a, b) => a.bytes - b.bytes)[0];
+    if (best) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
     return this.#memory.allocate(Math.min(MOST, Math.max(LEAST, 2 ** Math.ceil(Math.log2(size)))), "readback", "read-back");
   }
 

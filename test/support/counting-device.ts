@@ -15,6 +15,10 @@ export class CountingDevice implements Device {
   readonly build = "none";
   allocations = 0;
   bytesUp = 0;
+  bytesDown = 0;
+  #reading = 0;
+  /** The most bytes that were read at once. */
+  mostReading = 0;
   /** Bytes of copies that queued writes hold, and the most at once. */
   #waiting = 0;
   mostWaiting = 0;
@@ -88,8 +92,15 @@ export class CountingDevice implements Device {
     for (const work of queue) work();
   }
 
-  async read(): Promise<TypedArray> {
-    throw new Error("a counting device has no results");
+  /** Only f32, into `into`. */
+  async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
+    this.#reading += into!.byteLength;
+    this.mostReading = Math.max(this.mostReading, this.#reading);
+    this.look(tensor, (bytes) => into!.set(new Float32Array(bytes.slice().buffer)));
+    await this.finish();
+    this.bytesDown += into!.byteLength;
+    this.#reading -= into!.byteLength;
+    return into!;
   }
 
   async dispose(): Promise<void> {}

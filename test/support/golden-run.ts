@@ -50,7 +50,7 @@ export async function goldenRun(device: Device, o: GoldenOptions): Promise<Golde
   const { config, tensors } = await readAdapter(await openSource(o.adapter));
   const modules = adapterModules(model, config);
   const parameters = attachForTraining(model, modules, config.loraDropout, 0);
-  parameters.write(parameters.param, tensors);
+  parameters.write(tensors);
   const rank = Math.max(...modules.map((m) => m.r));
   const pass = new BatchPass(model, { batch: o.batch, length: o.length, microBatches: 4, rank, training: true, recompute: o.recompute ?? false, dropout: false });
   const optimizer = new AdamW(device, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.01, maxGradNorm: 1 });

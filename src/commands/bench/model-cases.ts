@@ -7,19 +7,16 @@ import { Plan } from "../../pager/plan.ts";
 import { loadLlama } from "../load-llama.ts";
 import { openModel } from "../open-model.ts";
 
-/** The same with `frames` layers on the device at a time, and all of them in host memory. */
+/** The same with `frames` pages on the device at a time, and all of them in host memory. */
 export async function loadPaged(device: Device, model: SourceFolder, frames: number): Promise<{ llama: Llama; pager: Pager }> {
   const checkpoint = await openModel(model);
-  try {
-    const llama = await loadLlama(device, checkpoint, { quantization: { type: "nf4", blocksize: 64, doubleQuant: true }, paging: { frames, hostMemory: Infinity } });
-    const pager = llama.pager!;
-    const plan = new Plan(llama.layers.map((_, i) => i));
-    await pager.begin(plan); // every page is read once, then the file is needed no more
-    for (const page of plan.uses) await pager.use(page);
-    return { llama, pager };
-  } finally {
-    await checkpoint.close();
-  }
+  const llama = await loadLlama(device, checkpoint, { quantization: { type: "nf4", blocksize: 64, doubleQuant: true }, paging: { frames, hostMemory: Infinity } });
+  const pager = llama.pager!;
+  const plan = new Plan(pager.pages.map((_, i) => i));
+  await pager.begin(plan); // every page is read once, and kept
+  for (const page of plan.uses) await pager.use(page);
+  if (checkpoint.config.tieWordEmbeddings) await checkpoint.close(); // else the embedding's rows are read from it
+  return { llama, pager };
 }
 
 /** The model in NF4 with double quantization, as `train` holds it. */

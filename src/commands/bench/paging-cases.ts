@@ -6,7 +6,7 @@ import type { Timed } from "./timing.ts";
 import { timedSteps, trainCase } from "./train-case.ts";
 
 /**
- * Steps of `train` with everything on the device, with `frames` layers of the base there, and the copies of such a step
+ * Steps of `train` with everything on the device, with `frames` pages of the base there, and the copies of such a step
  * alone. A GPU's queue copies between computations, so the second should take what the first and the third do.
  */
 export function pagingCases(model: SourceFolder, frames: number, batch: number, length: number): BenchCase[] {
@@ -19,7 +19,7 @@ export function pagingCases(model: SourceFolder, frames: number, batch: number, 
   ];
 }
 
-/** 2 · (L − k) pages into k frames. */
+/** 2 · (P − k) pages into k frames. */
 async function timedCopies(device: Device, model: SourceFolder, frames: number): Promise<Timed> {
   const { pager } = await loadPaged(device, model, frames);
   const { pages, frameBytes } = pager;

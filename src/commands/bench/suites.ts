@@ -37,7 +37,7 @@ export const SUITES = {
     groups: (sizes, model) => sizes.map(([batch, length]) => [trainCase(model, batch, length)]),
   },
   paging: {
-    summary: "steps of QLoRA with so many layers of the base on the device, beside all of them", size: "LAYERSxBATCHxLENGTH", dimensions: [3], defaults: ["2x1x128"],
+    summary: "steps of QLoRA with so many pages of the base on the device, beside all of them", size: "PAGESxBATCHxLENGTH", dimensions: [3], defaults: ["2x1x128"],
     groups: (sizes, model) => sizes.map(([frames, batch, length]) => pagingCases(model, frames, batch, length)),
   },
   generate: {

@@ -23,7 +23,7 @@ export function timedSteps(device: Device, model: Llama, batch: number, length: 
   const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" };
   const modules = adapterModules(model, config);
   const parameters = attachForTraining(model, modules, loraDropout, seed);
-  parameters.write(parameters.param, initialAdapter(modules, seed));
+  parameters.write(initialAdapter(modules, seed));
   const optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS);
   const sizes = { batch, length, microBatches: 1, rank: r, training: true, dropout: loraDropout > 0 };
   const recompute = BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory;
