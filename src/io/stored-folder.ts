@@ -2,6 +2,7 @@ import { MemoryError } from "../errors.ts";
 import { checkFileName } from "./file-name.ts";
 import { memoryFolder } from "./memory.ts";
 import type { RunFolder } from "./run-folder.ts";
+import { canSpill, openStoredSpill } from "./stored-spill.ts";
 import type { ByteSink, SinkFolder, SourceFolder } from "./types.ts";
 
 /*
@@ -121,6 +122,7 @@ export function storedRunFolder(parent: FileSystemDirectoryHandle, name: string)
       return `${name}/checkpoint-${step}`;
     },
     saveResult: (files) => save(RESULT, files),
+    ...(canSpill() && { openSpill: () => openStoredSpill(parent) }),
   };
 }
 
@@ -146,7 +148,8 @@ async function removeEntry(parent: FileSystemDirectoryHandle, name: string): Pro
   await parent.removeEntry(name, { recursive: true }).catch(() => undefined); // it was never there, or somebody reads it still
 }
 
-async function guard<T>(where: string, work: () => Promise<T>): Promise<T> {
+/** @throws MemoryError when the quota is used up. */
+export async function guard<T>(where: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
