@@ -29,12 +29,12 @@ export async function budgets(suite) {
   await suite.test("a GPU with a budget trains with paged layers", async (context) => {
     const page = await suite.open(context);
     assert.match(await page.textContent("#machine"), /GPU: .*swiftshader, which computes on the CPU/i);
-    await chooseShort(page, { steps: 3, megabytes: 11 });
+    await chooseShort(page, { steps: 3, megabytes: 9 });
     await page.selectOption("[name=device]", "webgpu");
     assert.equal(await page.textContent("#budget-of"), "GPU budget in MB");
     await page.click("#start");
     await says(page, "bar-text", /^Step [23] of 3/);
-    await says(page, "meters", /Memory[\d.]+ MB of 11\.0 MBLayers resident[1-5] of 6Paged in[\d.]+ MB/);
+    await says(page, "meters", /Memory[\d.]+ MB of 9\.00 MBLayers resident[1-5] of 6Paged in[\d.]+ MB/);
   }, { browser: gpu });
   await gpu.close();
 }
