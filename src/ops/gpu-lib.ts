@@ -80,11 +80,11 @@ export function rowwise<P extends string>(rows: (params: Params<P>) => number, .
 interface Cut { readonly lib: GpuSource; readonly constants: Readonly<Record<string, number>>; readonly rows: number; readonly columns: number }
 
 const CUTS: Readonly<Record<Tiling, Cut>> = {
-  registers: { lib: GEMM_REGISTERS, constants: { ACROSS: 4, DOWN: 16 }, rows: 128, columns: 16 },
+  registers: { lib: GEMM_REGISTERS, constants: { ACROSS: 16 }, rows: 8, columns: 128 },
   workgroup: { lib: GEMM, constants: { ACROSS: 8, DOWN: 8 }, rows: 64, columns: 32 },
   large: { lib: GEMM, constants: { ACROSS: 16, DOWN: 16 }, rows: 128, columns: 64 },
 };
-export const STATIONARY: Cut = { lib: GEMM_STATIONARY, constants: { ACROSS: 16 }, rows: 256, columns: 64 };
+export const STATIONARY: Cut = { lib: GEMM_STATIONARY, constants: { ACROSS: 16 }, rows: 256, columns: 128 };
 const ROW: Cut = { lib: GEMM_ROW, constants: {}, rows: 4, columns: 64 };
 const ROW_SUBGROUPS: Cut = { lib: GEMM_ROW_SUBGROUPS, constants: {}, rows: 4, columns: 4 };
 const FEW_ROWS = 4;
