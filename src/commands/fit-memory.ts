@@ -22,9 +22,9 @@ export async function fitMemory(device: Device, checkpoint: Checkpoint, options:
   if (limit === Infinity && paging?.frames === undefined) return undefined;
   const resident = await measure(device, checkpoint, { ...options, paging: undefined }, work);
   if (paging?.frames === undefined && resident.peak + ROOM <= limit) return undefined;
-  const { peak, frames } = await measure(device, checkpoint, { ...options, paging: { ...paging, frames: 2 } }, work);
-  if (frames === undefined) return undefined; // nothing in 4 bits to page: loading tells what does not fit
-  const smallest = Math.min(Math.max(peak + ROOM, frames), resident.peak + ROOM);
+  const paged = await smallestLimit(device, checkpoint, options, work);
+  if (paged === undefined) return undefined; // loading tells what does not fit
+  const smallest = Math.min(paged, resident.peak + ROOM);
   if (smallest > limit) {
     throw new MemoryError("memory", `limit for ${checkpoint.name} and this work`, {
       expected: `at least ${smallest} bytes`, got: limit,
@@ -32,6 +32,12 @@ export async function fitMemory(device: Device, checkpoint: Checkpoint, options:
     });
   }
   return paging ?? {};
+}
+
+/** Bytes of a run with as few frames as work; undefined when nothing is in 4 bits, so that nothing can be paged. */
+export async function smallestLimit(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: Work): Promise<number | undefined> {
+  const { peak, frames } = await measure(device, checkpoint, { ...options, paging: { ...options.paging, frames: 2 } }, work);
+  return frames && Math.max(peak + ROOM, frames);
 }
 
 function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {

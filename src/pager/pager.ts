@@ -55,7 +55,7 @@ export class Pager {
   readonly pages: readonly Page[];
   readonly frameBytes: number;
   readonly #device: Device;
-  readonly #options: PagingOptions;
+  #options: PagingOptions;
   readonly #store: PageStore;
   #frames: Tensor[] = []; // u8[frameBytes] each
   #free: Tensor[] = [];
@@ -189,6 +189,12 @@ export class Pager {
     if (!frame) throw new KernelError("paging", `${name} is used`, { expected: "a page in a frame", got: "one that is not there" });
     const { dtype, elements, label } = parts[part];
     return { dtype, shape: [elements], buffer: frame.buffer, byteOffset: frame.byteOffset + offsets[part], label };
+  }
+
+  /** From the next sweep on there are at most so many frames; what was in them is loaded again. */
+  limitFrames(frames: number): void {
+    this.release();
+    this.#options = { ...this.#options, frames };
   }
 
   /** Gives the frames back; the next sweep allocates them again. */

@@ -16,7 +16,7 @@ import { BOUNDS, neighbourRows, type NeighbourRow } from "./verdict.ts";
 const ROUNDS = 5;
 
 /** `nibblelm bench neighbours`: what others keep of the CPU beside us, and what we get. */
-export async function benchNeighbours(threads: number | undefined, session: Session): Promise<{ rows: readonly NeighbourRow[]; machine: object }> {
+export async function benchNeighbours(threads: number | undefined, session: Session): Promise<{ readonly cases: readonly NeighbourRow[] }> {
   const { output, signal } = session;
   allowRelaxedSimd();
   const { usable } = countCores();
@@ -35,7 +35,7 @@ export async function benchNeighbours(threads: number | undefined, session: Sess
   const rows = neighbourRows(readings, usable);
   for (const line of neighbourTable(rows)) output.line(line);
   for (const row of rows) output.object({ event: "case", op: "neighbours", ...(snakeCased(row) as object) });
-  return { rows, machine: snakeCased(facts) as object };
+  return { cases: rows };
 }
 
 function openMode(mode: Mode, threads: number): Promise<WasmDevice> {

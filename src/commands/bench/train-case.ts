@@ -5,7 +5,7 @@ import type { SourceFolder } from "../../io/types.ts";
 import { BatchPass } from "../../nn/batch-pass.ts";
 import type { Llama } from "../../nn/llama.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../../optim/adamw.ts";
-import { trainingStep } from "../../optim/training-step.ts";
+import { trainingStep, type StepResult } from "../../optim/training-step.ts";
 import { adapterModules, attachForTraining, initialAdapter } from "../attach-adapter.ts";
 import { TRAIN_DEFAULTS } from "../train-options.ts";
 import type { BenchCase } from "./bench-case.ts";
@@ -14,28 +14,43 @@ import type { Timed } from "./timing.ts";
 
 const { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, learningRate, activationMemory, seed } = TRAIN_DEFAULTS;
 
-/** Whole optimizer steps of `train` with its defaults: forward, loss, backward, clip, AdamW, read-back. */
 export function trainCase(model: SourceFolder, batch: number, length: number): BenchCase {
-  return { op: "train", shape: `${shortName(model)} ${batch}x${length}`, tokens: batch * length, limit: "multiply-add", prepare: async (device) => timedSteps(device, (await loadQuantized(device, model)).llama, batch, length) };
+  return { op: "train", shape: `${shortName(model)} ${batch}x${length}`, tokens: batch * length, limit: "multiply-add", prepare: async (device) => timedSteps(new Trainee(device, (await loadQuantized(device, model)).llama, batch, length)) };
 }
 
-export function timedSteps(device: Device, model: Llama, batch: number, length: number): Timed {
-  const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" };
-  const modules = adapterModules(model, config);
-  const parameters = attachForTraining(model, modules, loraDropout, seed);
-  parameters.write(initialAdapter(modules, seed));
-  const optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS);
-  const sizes = { batch, length, microBatches: 1, rank: r, training: true, dropout: loraDropout > 0 };
-  const recompute = BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory;
-  const pass = new BatchPass(model, { ...sizes, recompute });
-  const rows = Array.from({ length: batch }, (_, i): TokenRow => {
-    const inputIds = someIds(length, model.shape.vocabSize, i * length);
-    return { inputIds, labels: inputIds };
-  });
-  let step = 0;
+function timedSteps(trainee: Trainee): Timed {
   return {
     async run(times) {
-      for (let i = 0; i < times; i++) await trainingStep(device, pass, optimizer, rows, batch, step++, learningRate, false);
+      for (let i = 0; i < times; i++) await trainee.step();
     },
   };
+}
+
+/** Whole optimizer steps of `train` with its defaults, on the same made-up rows: forward, loss, backward, clip, AdamW, read-back. */
+export class Trainee {
+  readonly #device: Device;
+  readonly #pass: BatchPass;
+  readonly #optimizer: AdamW;
+  readonly #rows: readonly TokenRow[];
+  #steps = 0;
+
+  constructor(device: Device, model: Llama, batch: number, length: number) {
+    const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" };
+    const modules = adapterModules(model, config);
+    const parameters = attachForTraining(model, modules, loraDropout, seed);
+    parameters.write(initialAdapter(modules, seed));
+    this.#device = device;
+    this.#optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS);
+    const sizes = { batch, length, microBatches: 1, rank: r, training: true, dropout: loraDropout > 0 };
+    const recompute = BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory;
+    this.#pass = new BatchPass(model, { ...sizes, recompute });
+    this.#rows = Array.from({ length: batch }, (_, i): TokenRow => {
+      const inputIds = someIds(length, model.shape.vocabSize, i * length);
+      return { inputIds, labels: inputIds };
+    });
+  }
+
+  step(): Promise<StepResult> {
+    return trainingStep(this.#device, this.#pass, this.#optimizer, this.#rows, this.#rows.length, this.#steps++, learningRate, false);
+  }
 }
