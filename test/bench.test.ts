@@ -204,6 +204,24 @@ cli("a report on stdout, kept in a file, compared with itself", () => {
   rmSync(folder, { recursive: true });
 });
 
+cli("plots: a dot for every budget, and for every load of every mode", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nibblelm-plots-"));
+  const machine = { cpu: { model: "CPU", cores: 2 } };
+  const budget = (frames: number, ms: number) => ({ op: "train-paged", shape: `demo ${frames}x1x8`, frames, device_bytes: 1e6 * frames, median_ms: ms, p10_ms: ms - 1, p90_ms: ms + 1, tokens_per_second: 8000 / ms, bound_ms: ms - 2 });
+  const whole = { op: "train", device: "wasm", build: "simd", threads: 1, shape: "demo 1x8", pages: 4, median_ms: 9, tokens_per_second: 8000 / 9 };
+  const load = (mode: string, loops: number) => ({ op: "neighbours", mode, threads: 2, loops, slowdown: 1 + loops, fair_share: 1 + loops / 2, tokens_per_second: 100 / (1 + loops) });
+  writeFileSync(join(folder, "a.json"), JSON.stringify({ machine, cases: [whole, budget(2, 14), budget(3, 12), budget(4, 10)] }));
+  writeFileSync(join(folder, "b.json"), JSON.stringify({ machine, cases: [load("fair", 0), load("fair", 2), load("polite", 0), load("polite", 2)] }));
+  execFileSync(process.execPath, ["bench/plots.mjs", join(folder, "a.json"), join(folder, "b.json")], { stdio: "ignore" });
+  for (const [name, dots] of [["a", 3], ["b-slowdown", 4], ["b-throughput", 4]] as const) {
+    const svg = readFileSync(join(folder, `${name}.svg`), "utf8");
+    assert.match(svg, /^<svg[^>]*xmlns=/);
+    assert.is(svg.match(/<circle/g)!.length, dots, name);
+    assert.not.match(svg, /NaN|undefined/);
+  }
+  rmSync(folder, { recursive: true });
+});
+
 cli("wrong calls", () => {
   const folder = mkdtempSync(join(tmpdir(), "nibblelm-bench-"));
   writeFileSync(join(folder, "empty.json"), "{}");
