@@ -35,7 +35,7 @@ function pagingPlot(rows, machine) {
       Plot.line(paged, { x: "mb", y: "tokens_per_second", stroke: COLORS.paged, strokeWidth: 2 }),
       Plot.dot(paged, { x: "mb", y: "tokens_per_second", fill: COLORS.paged, r: 4 }),
       Plot.text(paged.filter(({ shape }) => !shape.includes(" smallest")), { x: "mb", y: 0, text: ({ frames }) => `${frames}`, dy: -10, fill: "currentColor" }),
-      Plot.text([`layers there, of ${unpaged.pages}:`], { frameAnchor: "bottom-left", dy: -22, dx: 4, fill: "currentColor" }),
+      Plot.text([`pages there, of ${unpaged.pages}:`], { frameAnchor: "bottom-left", dy: -22, dx: 4, fill: "currentColor" }),
     ],
   }, [["unpaged", speed(unpaged.median_ms), "currentColor"], ["paged", last.tokens_per_second, COLORS.paged], ["bound", speed(last.bound_ms), COLORS.bound]]);
 }

@@ -1,7 +1,7 @@
 import { kernels } from "#kernels";
 import type { Device } from "./device.ts";
 import { NibbleError, ShapeError } from "./errors.ts";
-import { TILINGS, type Op, type Tiling } from "./op.ts";
+import { TILINGS, type Op, type Tiling, type Variant } from "./op.ts";
 import { webThreads, webWorkers } from "./io/workers-web.ts";
 import { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "./webgpu/adapter.ts";
@@ -13,6 +13,8 @@ interface GpuSettings {
   readonly gpuMemory?: number | undefined;
   /** How matrix products are cut: results are the same, times are not. By default the fastest, measured in a second or two. */
   readonly gpuTiling?: Tiling | undefined;
+  /** Shaders for features that not every adapter has; results change within their bounds, so nothing but this turns them on. A run is resumed with its own. */
+  readonly gpuVariants?: readonly Variant[] | undefined;
   /** Where the measured answer is kept, by adapter; a `Map` will do. */
   readonly gpuTilings?: TilingCache;
 }
@@ -44,8 +46,8 @@ export function createDevice(options: DeviceOptions = {}): Promise<Device> {
 }
 
 /** @param findHardware where `auto` looks. */
-export async function openDevice({ kind = "auto", gpu, gpuAdapter, onChoice, gpuMemory, gpuTiling, gpuTilings, ...wasm }: DeviceOptions, find: FindGpu, findHardware: FindGpu): Promise<Device> {
-  const settings = { gpuMemory, gpuTiling, ...(gpuTilings && { gpuTilings }) };
+export async function openDevice({ kind = "auto", gpu, gpuAdapter, onChoice, gpuMemory, gpuTiling, gpuVariants, gpuTilings, ...wasm }: DeviceOptions, find: FindGpu, findHardware: FindGpu): Promise<Device> {
+  const settings = { gpuMemory, gpuTiling, gpuVariants, ...(gpuTilings && { gpuTilings }) };
   if (kind === "wasm") return openWasm(wasm);
   if (kind === "webgpu") return openGpu(gpu ?? (gpuAdapter ? undefined : await find()), gpuAdapter, settings);
   if (kind !== "auto") throw new ShapeError("createDevice", "kind", { expected: "auto, wasm or webgpu", got: kind });
@@ -72,10 +74,10 @@ export async function openHardwareGpu(find: FindGpu, settings: GpuSettings, give
   }
 }
 
-async function openGpu(gpu: GPU | undefined, gpuAdapter: GPUAdapter | undefined, { gpuMemory, gpuTiling, gpuTilings = new Map() }: GpuSettings): Promise<Device> {
+async function openGpu(gpu: GPU | undefined, gpuAdapter: GPUAdapter | undefined, { gpuMemory, gpuTiling, gpuVariants: variants, gpuTilings = new Map() }: GpuSettings): Promise<Device> {
   if (gpuTiling !== undefined && !TILINGS.includes(gpuTiling)) throw new ShapeError("createDevice", "gpuTiling", { expected: TILINGS.join(", "), got: gpuTiling });
   // Not loaded for a CPU. Every shader is compiled now: one that a driver refuses shows before anything is computed.
   const [{ WebGpuDevice }, { chooseTiling }, { TILING_PROBES }, ops] = await Promise.all([import("./webgpu/device.ts"), import("./webgpu/fastest-tiling.ts"), import("./ops/tiling-probes.ts"), import("./ops/index.ts")]);
   const tiling = gpuTiling ?? ((device: Parameters<typeof chooseTiling>[0]) => chooseTiling(device, TILING_PROBES, gpuTilings));
-  return WebGpuDevice.create({ ops: Object.values(ops) as unknown as Op[], gpu, gpuAdapter, gpuMemory, tiling });
+  return WebGpuDevice.create({ ops: Object.values(ops) as unknown as Op[], gpu, gpuAdapter, gpuMemory, variants, tiling });
 }

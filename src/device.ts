@@ -27,6 +27,10 @@ export interface Device {
   readonly memory: DeviceMemory;
   /** Resolves when the driver takes the device away; whoever made it may make another and go on. */
   readonly lost?: Promise<NibbleError>;
+  /** Why every call fails from now on: the device was lost, or told an error late. */
+  readonly fault?: NibbleError | undefined;
+  /** Takes a new device from the driver in place of one with a `fault`; every tensor is gone. @throws DeviceError when there is none */
+  revive?(): Promise<void>;
   /** Workers, each with scratch memory of its own. */
   readonly threads?: number;
   /** Contents are undefined. @throws MemoryError */

@@ -12,6 +12,7 @@ export type { ModelSizes, TensorProgress } from "./commands/convert-model.ts";
 export type { Difference, TensorDifference } from "./commands/difference.ts";
 export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
 export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
+export type { Recovered } from "./commands/recovery.ts";
 export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
 export type { Evaluation } from "./commands/evaluate.ts";
 export { loadModel, type AdapterUse, type GenerateOptions, type GenerationSummary, type LanguageModel, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
@@ -35,6 +36,7 @@ export type { ModelConfig } from "./format/checkpoint.ts";
 
 export { memoryFolder, MemorySink } from "./io/memory.ts";
 export { MemoryRun } from "./io/memory-run.ts";
+export { openStored, StoredSink, storedRunFolder } from "./io/stored-folder.ts";
 export { encodeSafetensors, readSafetensors, type HostTensor } from "./format/safetensors.ts";
 export { openSource, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 export type { HttpOptions } from "./io/http.ts";

@@ -33,6 +33,18 @@ export interface GpuSource {
 export const TILINGS = ["registers", "workgroup", "large"] as const;
 export type Tiling = (typeof TILINGS)[number];
 
+/**
+ * Shaders that use a feature not every adapter has and give other results, within bounds of their own: never chosen, only
+ * asked for. `f16`: factors of matrix products are staged in half precision. `subgroups`: sums are added up by subgroups.
+ */
+export const VARIANTS = ["f16", "subgroups"] as const;
+export type Variant = (typeof VARIANTS)[number];
+
+/** `f16` rounds what is staged in workgroup memory. */
+export function tilingsOf(variants: readonly Variant[]): readonly Tiling[] {
+  return variants.includes("f16") ? TILINGS.filter((tiling) => tiling !== "registers") : TILINGS;
+}
+
 /** One dispatch of an op's shader. */
 export interface GpuPass<O extends string = string, P extends string = string> {
   readonly entry: string;
@@ -42,6 +54,8 @@ export interface GpuPass<O extends string = string, P extends string = string> {
   readonly constants?: Readonly<Record<string, number>>;
   /** Left out on a device that has chosen another tiling. */
   readonly tiling?: Tiling;
+  /** Left out on a device that has a variant which is false here, or lacks one which is true. */
+  readonly variants?: Readonly<Partial<Record<Variant, boolean>>>;
   /** Operands that the entry point uses, by default all: a device promises no more than 8 storage buffers to one shader. */
   readonly operands?: readonly O[];
   /** Whether the entry point uses the scratch buffer, `@binding(operands of the op + 1)`. */
@@ -70,8 +84,8 @@ export interface GpuKernel<O extends string = string, P extends string = string>
   readonly scratch?: (params: Params<P>) => number;
   /** How a call is cut whose operand is larger than the device lets one binding be; without it such a call is refused. */
   readonly split?: GpuSplit<O, P>;
-  /** Where a GPU, whose division and square root may be off by ulps, cannot keep the op's own agreement. */
-  readonly agreement?: Agreement;
+  /** How far a device with this variant may be from the reference. */
+  readonly agreements?: Readonly<Partial<Record<Variant, Agreement>>>;
 }
 
 /** The contract of one computation: what both kernels, the tests and the benchmarks agree on. */

@@ -1,13 +1,16 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Op } from "../src/op.ts";
 import * as table from "../src/ops/index.ts";
 import { opTests } from "./ops/index.ts";
 import { disagreement } from "./support/agreement.ts";
-import { testDevices } from "./support/devices.ts";
+import { requiredVariants, testDevices, testGpu } from "./support/devices.ts";
 import { relativeNorm } from "./support/numbers.ts";
 import { runOp, sameBits } from "./support/run-op.ts";
+import { agreementOn, varies, variantDevices } from "./support/variants.ts";
 
 const devices = await testDevices({ gpu: true });
+const variants = devices.some(({ kind }) => kind === "webgpu") ? await variantDevices(await testGpu(), console.log, requiredVariants) : [];
 
 const coverage = suite("ops: table");
 coverage("every op has a test", () => {
@@ -19,7 +22,7 @@ coverage.run();
 
 for (const test of opTests) {
   const { op, reference } = test;
-  for (const device of devices.filter((d) => d.kind !== "reference" && op.devices.includes(d.kind))) {
+  for (const device of [...devices.filter((d) => d.kind !== "reference" && op.devices.includes(d.kind)), ...variants.filter((d) => varies(op as Op, d))]) {
     const name = `${op.name} on ${device.description}`;
     const here = suite(name);
     for (const item of test.cases) {
@@ -29,7 +32,7 @@ for (const test of opTests) {
         const expected = reference(structuredClone(item.inputs), item.params);
         for (const [operand, actual] of Object.entries(first)) {
           assert.ok(sameBits(actual, second[operand]), `${operand}: two runs differ`);
-          const problem = disagreement(actual, expected[operand], op.agreement);
+          const problem = disagreement(actual, expected[operand], agreementOn(op as Op, device));
           if (problem) assert.unreachable(`${operand}${problem}`);
         }
       });

@@ -3,8 +3,8 @@
 const ACROSS = 16u;
 const DEPTH = 16u;
 
-var<workgroup> a_tile: array<vec4f, 16>; // f32[DEPTH, 4]: four rows side by side
-var<workgroup> b_tile: array<vec4f, 256>; // f32[DEPTH, 64]: four columns side by side
+var<workgroup> a_tile: array<LineA, 16>; // [DEPTH, 4]: four rows side by side
+var<workgroup> b_tile: array<LineB, 256>; // [DEPTH, 64]: four columns side by side
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -20,15 +20,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
     let steps = min(DEPTH, (size.depth - depth + 3u) / 4u * 4u);
     if (4u * lane < steps) {
       let a = a_square(row, depth + 4u * lane);
-      for (var j = 0u; j < 4u; j++) { a_tile[4u * lane + j] = a[j]; }
+      for (var j = 0u; j < 4u; j++) { a_tile[4u * lane + j] = kept_a(a[j]); }
     }
     if (lane < steps * 4u) {
       let place = b_place(lane, steps / 4u);
       let b = b_square(depth + 4u * place.x, tile_column + 4u * place.y);
-      for (var j = 0u; j < 4u; j++) { b_tile[(4u * place.x + j) * ACROSS + place.y] = b[j]; }
+      for (var j = 0u; j < 4u; j++) { b_tile[(4u * place.x + j) * ACROSS + place.y] = kept_b(b[j]); }
     }
     workgroupBarrier();
-    for (var d = 0u; d < steps; d++) { sum = fma(a_tile[d], vec4f(b_tile[d * ACROSS + lane / 4u][lane % 4u]), sum); }
+    for (var d = 0u; d < steps; d++) { sum = fma(vec4f(a_tile[d]), vec4f(f32(b_tile[d * ACROSS + lane / 4u][lane % 4u])), sum); }
     workgroupBarrier();
   }
   if (column >= size.columns) { return; }

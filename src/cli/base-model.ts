@@ -6,6 +6,7 @@ import type { SourceFolder } from "../io/types.ts";
 import { pagingOf, type MEMORY_FLAGS } from "./device.ts";
 import type { Values } from "./options.ts";
 import type { Output } from "./output.ts";
+import { recoveredLine, recoveredObject } from "./recovery-report.ts";
 import type { Session } from "./session.ts";
 import { openAdapterSource, openModelSource } from "./sources.ts";
 
@@ -31,6 +32,10 @@ export async function openBaseModel(values: BaseValues & Limits, device: Device,
   const model = await loadModel({
     model: source, device, signal, ...quantization, paging: pagingOf(device, values), maxLength: values.maxLength,
     onProgress: (done, total) => bar.update(done, total),
+    onRecovered: (event) => {
+      output.object(recoveredObject(event));
+      output.note(recoveredLine(event));
+    },
   });
   const adapters = adapterSource ? [{ adapter: await model.loadAdapter(adapterSource), scale: values.adapterScale ?? 1 }] : [];
   output.endProgress();

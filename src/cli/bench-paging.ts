@@ -37,19 +37,19 @@ export async function reportPaging({ model, size, ...values }: PagingValues, ses
 }
 
 export function pagingTable(rows: readonly PagingRow[]): string[] {
-  const head = ["layers there", "device", "step", "tokens/s", "loads", "up", "upload", "slowdown", "over bound", "hidden", "CPU"];
+  const head = ["pages there", "device", "step", "tokens/s", "loads", "moved", "upload", "slowdown", "over bound", "hidden", "CPU"];
   const body = rows.map((row) => {
-    const { op, frames, pages, deviceBytes, medianMs, p10Ms, p90Ms, tokensPerSecond, loads, bytesUp, uploadGbPerS, slowdown, overBound, overlap, cpuSeconds: cpu } = row;
+    const { op, frames, pages, deviceBytes, medianMs, p10Ms, p90Ms, tokensPerSecond, loads, bytesUp, bytesDown, uploadGbPerS, slowdown, overBound, overlap, cpuSeconds: cpu } = row;
     return [
       op === "train" ? "all, unpaged" : `${frames} of ${pages}`, bytesText(deviceBytes), `${countText(medianMs!)} ms ±${((50 * (p90Ms! - p10Ms!)) / medianMs!).toFixed(0)} %`, tokensPerSecond!.toPrecision(3),
-      loads === undefined ? "" : String(loads), bytesUp === undefined ? "" : bytesText(bytesUp), uploadGbPerS === undefined ? "" : `${uploadGbPerS.toPrecision(3)} GB/s`,
+      loads === undefined ? "" : String(loads), bytesUp === undefined ? "" : bytesText(bytesUp + bytesDown!), uploadGbPerS === undefined ? "" : `${uploadGbPerS.toPrecision(3)} GB/s`,
       slowdown === undefined ? "" : `${slowdown.toFixed(2)} ×`, overBound === undefined ? "" : overBound.toFixed(2), overlap === undefined ? "" : `${(100 * overlap).toFixed(0)} %`, `${cpu.toPrecision(3)} s`,
     ];
   });
   return [
     ...table([head, ...body], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), "",
-    ...(rows.some(({ shape }) => shape.includes(" smallest")) ? ["The first budget is the smallest total that works."] : []),
-    "Bound: the unpaged step + bytes up / upload, both measured in turns with the step.",
+    ...(rows.some(({ shape }) => shape.includes(" smallest")) ? ["The first budget is the smallest total that works: inputs of layers and the optimizer's states wait on the host too."] : []),
+    "Bound: the unpaged step + bytes moved / upload, both measured in turns with the step.",
     "Losses and gradient norms were those of the unpaged run, to the bit.",
   ];
 }

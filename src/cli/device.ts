@@ -5,10 +5,11 @@ import { openDevice as openDeviceOf, openHardwareGpu } from "../create-device.ts
 import { DeviceError, ShapeError } from "../errors.ts";
 import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
 import { GpuTilingsFile } from "../io/gpu-tilings-node.ts";
-import type { Tiling } from "../op.ts";
+import type { Tiling, Variant } from "../op.ts";
 import { planThreads } from "../io/threads-node.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { WasmDevice } from "../wasm/device.ts";
+import { buildOf, variantsOf } from "../webgpu/variants.ts";
 import { isWasmBuild, pickBuild, type WasmBuild } from "../wasm/kernels.ts";
 import { plural, shortNumber } from "./format.ts";
 import type { Values } from "./options.ts";
@@ -19,36 +20,44 @@ export const DEVICE_FLAGS = ["device", "threads", "polite", "cpu-share", "relaxe
 /** For commands over a base that may be paged. */
 export const MEMORY_FLAGS = ["gpu-memory", "gpu-frames", "host-memory"] as const;
 
-type DeviceValues = Values<(typeof DEVICE_FLAGS)[number]> & Values<(typeof MEMORY_FLAGS)[number]>;
+type DeviceValues = Values<(typeof DEVICE_FLAGS)[number]> & Values<(typeof MEMORY_FLAGS)[number] | "gpu-variants">;
 
 /**
  * The device that the flags ask for. `build` forces the kernels of a run that is resumed.
  * @throws DeviceError when this machine has none.
  */
 export async function openDevice(values: DeviceValues, output: Output, build?: string): Promise<Device> {
-  const { gpuMemory, gpuFrames, hostMemory } = values;
-  const gpu = await gpuFor(values.device ?? "auto", output, build, gpuMemory);
+  const { gpuMemory, gpuFrames, hostMemory, gpuVariants } = values;
+  const gpu = await gpuFor(values, output, build);
   if (gpu) return gpu;
-  for (const [flag, value] of [["--gpu-memory", gpuMemory], ["--gpu-frames", gpuFrames]] as const) {
-    if (value !== undefined) throw new ShapeError(flag, "device", { expected: "webgpu", got: "wasm", hint: "the CPU's limit is --host-memory" });
+  for (const [flag, value] of [["--gpu-memory", gpuMemory], ["--gpu-frames", gpuFrames], ["--gpu-variants", gpuVariants]] as const) {
+    if (value !== undefined) throw new ShapeError(flag, "device", { expected: "webgpu", got: "wasm", ...(flag !== "--gpu-variants" && { hint: "the CPU's limit is --host-memory" }) });
   }
   if (values.relaxedSimd !== false) allowRelaxedSimd();
   return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), hostMemory, build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
-/** Limits of paging beside the device's own: on the CPU there are none, all memory is the device's. */
+/** Limits of paging beside the device's own. */
 export function pagingOf(device: Device, { gpuFrames: frames, hostMemory }: Values<(typeof MEMORY_FLAGS)[number]>): PagingOptions {
-  return device.kind === "wasm" ? {} : { frames, hostMemory };
+  // All memory is the device's there: with a limit, what lies beside it is in files.
+  return device.kind === "wasm" ? { hostMemory: hostMemory && 0 } : { frames, hostMemory };
 }
 
-async function gpuFor(kind: "auto" | "wasm" | "webgpu", output: Output, build: string | undefined, gpuMemory: number | undefined): Promise<Device | undefined> {
+async function gpuFor({ device: kind = "auto", gpuMemory, gpuVariants }: DeviceValues, output: Output, build: string | undefined): Promise<Device | undefined> {
   if (kind === "wasm") return undefined;
-  if (kind === "webgpu" || (build !== undefined && !isWasmBuild(build))) return openDeviceOf({ kind: "webgpu", gpuMemory, ...tilings() }, nodeGpu, nodeHardwareGpu);
+  const ofRun = build !== undefined && !isWasmBuild(build);
+  const settings = { gpuMemory, gpuVariants: ofRun ? variantsOfRun(build, gpuVariants) : gpuVariants, ...tilings() };
+  if (kind === "webgpu" || ofRun) return openDeviceOf({ kind: "webgpu", ...settings }, nodeGpu, nodeHardwareGpu);
   if (build !== undefined) return undefined; // the run was begun on the CPU
-  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, { gpuMemory, ...tilings() });
+  const { device, choice } = await openHardwareGpu(nodeHardwareGpu, settings);
   const why = choice.replace(/^wasm: (?:webgpu: )?/, "").replace(/: expected .*/, "");
   output.note(output.notePaint.dim(device ? choice : `computing on the CPU: ${why}`));
   return device;
+}
+
+function variantsOfRun(build: string, wanted: readonly Variant[] | undefined): Variant[] {
+  if (wanted && buildOf(wanted) !== build) throw new DeviceError("--resume", "this run needs other kernels, or its bits would change", { expected: build, got: buildOf(wanted), hint: "leave --gpu-variants away, or start a new run" });
+  return variantsOf(build);
 }
 
 /** `NIBBLELM_GPU_TILING` forces one; without it the fastest is measured and remembered. */

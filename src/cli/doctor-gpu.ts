@@ -1,26 +1,29 @@
 import { measureGpu, type GpuSpeed } from "../commands/doctor-gpu.ts";
 import { quantizesExactly } from "../commands/doctor.ts";
 import { nodeGpu } from "../io/gpu-node.ts";
-import { adapterFacts, requestAdapter, type AdapterFacts } from "../webgpu/adapter.ts";
+import { adapterFacts, type AdapterFacts } from "../webgpu/adapter.ts";
+import type { Tiling } from "../op.ts";
+import { WebGpuDevice } from "../webgpu/device.ts";
+import { openDevice } from "./device.ts";
 import { bytesText } from "./format.ts";
-import type { Paint } from "./output.ts";
+import type { Output, Paint } from "./output.ts";
 
 /** What `doctor` says about WebGPU. */
 export interface GpuReport {
   /** Every adapter that WebGPU names, the default first. */
   readonly adapters: readonly AdapterFacts[];
   /** The default adapter as a device: its kernels, whether they give the right bits, how fast they are. */
-  readonly device: { readonly description: string; readonly build: string; readonly selfCheck: boolean; readonly speed: GpuSpeed } | undefined;
+  readonly device: { readonly description: string; readonly build: string; readonly tiling: Tiling; readonly selfCheck: boolean; readonly speed: GpuSpeed } | undefined;
   /** Why there is no device. */
   readonly problem: string | undefined;
 }
 
-export async function gpuReport(): Promise<GpuReport> {
+export async function gpuReport(output: Output): Promise<GpuReport> {
   let adapters: AdapterFacts[] = [];
   try {
     const gpu = await nodeGpu();
     adapters = await adaptersOf(gpu);
-    return { adapters, device: await tryDevice(gpu), problem: undefined };
+    return { adapters, device: await tryDevice(output), problem: undefined };
   } catch (error) {
     return { adapters, device: undefined, problem: error instanceof Error ? error.message : String(error) };
   }
@@ -36,10 +39,12 @@ async function adaptersOf(gpu: GPU): Promise<AdapterFacts[]> {
   return [...found.values()];
 }
 
-async function tryDevice(gpu: GPU): Promise<GpuReport["device"]> {
-  const { WebGpuDevice } = await import("../webgpu/device.ts");
-  await using device = await WebGpuDevice.create({ gpu, gpuAdapter: await requestAdapter({ gpu }) });
-  return { description: device.description, build: device.build, selfCheck: await quantizesExactly(device), speed: await measureGpu(device) };
+/** As every command opens it, with the tiling that it computes fastest with. */
+async function tryDevice(output: Output): Promise<GpuReport["device"]> {
+  await using device = await openDevice({ device: "webgpu" }, output);
+  if (!(device instanceof WebGpuDevice)) return undefined;
+  const { description, build, tiling } = device;
+  return { description, build, tiling, selfCheck: await quantizesExactly(device), speed: await measureGpu(device) };
 }
 
 /** Rows for people. */
@@ -51,9 +56,9 @@ export function gpuRows({ adapters, device, problem }: GpuReport, paint: Paint):
   });
   if (problem) rows.push(["gpu", problem]);
   if (device) {
-    const { speed, selfCheck, build } = device;
+    const { speed, selfCheck, build, tiling } = device;
     const clock = speed.clock === "timestamps" ? "by its own clock" : "by the host's clock";
-    rows.push(["gpu kernels", `${build}; ${selfCheck ? paint.good("give the right bits") : paint.bad("give wrong bits: please report this machine")}`]);
+    rows.push(["gpu kernels", `${build}, ${tiling} tiling; ${selfCheck ? paint.good("give the right bits") : paint.bad("give wrong bits: please report this machine")}`]);
     rows.push(["gpu speed", `${speed.gflopPerSecond.toFixed(1)} GFLOP/s in a 512³ f32 product, ${speed.gbPerSecond.toFixed(1)} GB/s in a copy, ${clock}`]);
   }
   return rows;

@@ -16,7 +16,7 @@ export const command = cliCommand({
   const host = await doctorFacts();
   await using device = await openDevice({}, output);
   const report = await doctor(host, device, waysFor(host, output));
-  const gpu = await gpuReport();
+  const gpu = await gpuReport(output);
   for (const line of reportLines(report, gpu, output.paint)) output.line(line);
   for (const line of nextSteps(report, self)) output.line(line);
   output.object({ ...(snakeCased(report) as Record<string, unknown>), gpu: snakeCased(gpu) });

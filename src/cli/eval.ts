@@ -8,7 +8,7 @@ import { readData } from "./sources.ts";
 
 export const command = cliCommand({
   name: "eval",
-  flags: [...BASE_FLAGS, "data", "max-length", "per-device-eval-batch-size", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "json"],
+  flags: [...BASE_FLAGS, "data", "max-length", "per-device-eval-batch-size", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "gpu-variants", "json"],
   required: ["model", "data"],
   differs: { quantize: { default: "none, or as the adapter was trained" } },
   examples: ["nibblelm eval --model demo --data demo --max-length 128", "nibblelm eval --model ./SmolLM2 --adapter notes --data held-out.txt"],

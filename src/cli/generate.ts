@@ -7,7 +7,7 @@ import { plural } from "./format.ts";
 
 export const command = cliCommand({
   name: "generate",
-  flags: [...BASE_FLAGS, "prompt", "chat", "max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "json"],
+  flags: [...BASE_FLAGS, "prompt", "chat", "max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "gpu-variants", "json"],
   required: ["model", "prompt"],
   differs: { quantize: { default: "none, or as the adapter was trained" } },
   examples: ['nibblelm generate --model demo -p "Alice was" --temperature 0.8', 'nibblelm generate --model ./SmolLM2 --adapter notes --chat -p "Who are you?"'],

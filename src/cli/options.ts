@@ -3,6 +3,7 @@
  * files and JSON, works too; the library calls it `loraAlpha`. Defaults here are what `--help` shows.
  */
 import { TRAIN_DEFAULTS } from "../commands/train-options.ts";
+import type { Variant } from "../op.ts";
 import { SAMPLING_DEFAULTS } from "../text/sampling.ts";
 
 /** How the text after a flag becomes a value. */
@@ -21,6 +22,8 @@ interface Kinds {
   bytes: number;
   /** `1,2,auto` */
   threadCounts: (number | "auto")[];
+  /** `f16,subgroups` */
+  variants: Variant[];
   /** `q_proj,v_proj` */
   names: string[];
   /** `0,1,5` */
@@ -30,6 +33,7 @@ interface Kinds {
   /** `all-linear`, names, or a regular expression. */
   targets: string | string[];
   quantize: "nf4" | "fp4" | "none";
+  optim: "adamw" | "paged_adamw";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
   /** Hugging Face's long names too: `bfloat16`. */
@@ -48,6 +52,7 @@ export type Kind = keyof Kinds;
 export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   tristate: ["auto", "true", "false"],
   quantize: ["nf4", "fp4", "none"],
+  optim: ["adamw", "paged_adamw"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
   dtype: ["f32", "f16", "bf16"],
@@ -109,6 +114,8 @@ export const OPTIONS = {
   "per-device-eval-batch-size": { kind: "integer", group: "Model and data", hint: "N", default: 1, help: "sequences computed together" },
   "gradient-accumulation-steps": { kind: "integer", group: "Training", hint: "N", default: D.gradientAccumulationSteps, help: "batches in one optimizer step" },
   "gradient-checkpointing": { kind: "tristate", group: "Training", default: "auto", help: "recompute activations to save memory; auto does when they would take over 1 GiB" },
+  "activation-offloading": { kind: "switch", group: "Training", default: false, help: "keep the layers' inputs in host memory between forward and backward (implies gradient checkpointing); done by itself when they do not fit" },
+  optim: { kind: "optim", group: "Training", default: D.optim, help: "paged_adamw keeps AdamW's states in host memory; adamw does so only when they do not fit. Same results" },
   "save-steps": { kind: "integer", group: "Training", hint: "N", default: D.saveSteps, help: "save a checkpoint every N steps; 0 saves only the result" },
   resume: { kind: "optional", group: "Training", hint: "[PATH]", help: "go on from a checkpoint; without PATH from the newest of the output folder. Options not given are the checkpoint's" },
 
@@ -138,7 +145,8 @@ export const OPTIONS = {
   polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
-  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "layers of the base on the GPU at a time, at least 2; the others are paged" },
+  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "pages of the base (a layer, or a slice of the head) on the GPU at a time, at least 2" },
+  "gpu-variants": { kind: "variants", group: "Machine", hint: "NAMES", help: "f16 (matrix products staged in half precision), subgroups (sums by subgroups), or both: where the GPU has them; results change a little" },
   "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 

@@ -1,5 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { BLOCKSIZES } from "../ops/blocksize.ts";
+import { VARIANTS, type Variant } from "../op.ts";
 import { CHOICES, type Flag, type Kind } from "./options.ts";
 
 type Reader = (text: string, fail: (expected: string) => never) => unknown;
@@ -33,6 +34,7 @@ const READERS: Partial<Record<Kind, Reader>> = {
   blocksize: (text, fail) => (BLOCKSIZES.includes(Number(text)) ? Number(text) : fail(BLOCKSIZES.join(", "))),
   path: (text, fail) => text || fail("a path"),
   names: list,
+  variants: (text, fail) => list(text).map((part) => (VARIANTS.includes(part as Variant) ? part : fail(VARIANTS.join(", ")))),
   integers: (text, fail) => list(text).map((part) => (/^\d+$/.test(part) ? Number(part) : fail("whole numbers with commas between, such as 0,1,5"))),
   pairs: (text, fail) => Object.fromEntries(list(text).map((part) => {
     const at = part.lastIndexOf("=");
@@ -43,11 +45,12 @@ const READERS: Partial<Record<Kind, Reader>> = {
   targets: (text) => (text === "all-linear" || !/^[\w.,\s]+$/.test(text) ? text : list(text)),
 };
 
-const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
+/** Hugging Face's other names of the same. */
+const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16", adamw_torch: "adamw", paged_adamw_32bit: "paged_adamw" };
 
 /** @throws ShapeError naming the flag. */
 export function readValue(command: string, flag: Flag, kind: Kind, given: string): unknown {
-  const text = kind === "dtype" || kind === "mergeDtype" ? (SHORT[given] ?? given) : given;
+  const text = kind === "dtype" || kind === "mergeDtype" || kind === "optim" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };

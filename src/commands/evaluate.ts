@@ -11,19 +11,22 @@ export interface Evaluation {
   readonly tokens: number;
 }
 
+/** Where a measurement stands, for going on after a device that failed. */
+export interface EvaluatedSoFar { rows: number; sum: number }
+
 /** The loss over `rows`, `batchSize` at a time, each target token counted once. */
-export async function evaluateRows(pass: BatchPass, rows: readonly TokenRow[], batchSize: number, onProgress?: (done: number, total: number) => void, signal?: AbortSignal): Promise<Evaluation> {
-  let sum = 0;
-  for (let at = 0; at < rows.length; at += batchSize) {
+export async function evaluateRows(pass: BatchPass, rows: readonly TokenRow[], batchSize: number, onProgress?: (done: number, total: number) => void, signal?: AbortSignal, soFar: EvaluatedSoFar = { rows: 0, sum: 0 }): Promise<Evaluation> {
+  while (soFar.rows < rows.length) {
     signal?.throwIfAborted();
-    const batch = collate(rows.slice(at, at + batchSize));
+    const batch = collate(rows.slice(soFar.rows, soFar.rows + batchSize));
     await pass.evaluate(batch);
     const [losses] = await pass.losses([batch]);
-    for (const value of losses) sum += value;
-    onProgress?.(Math.min(at + batchSize, rows.length), rows.length);
+    for (const value of losses) soFar.sum += value;
+    soFar.rows = Math.min(soFar.rows + batchSize, rows.length);
+    onProgress?.(soFar.rows, rows.length);
   }
   const tokens = countTargets(rows);
-  const loss = sum / tokens;
+  const loss = soFar.sum / tokens;
   refuseZeroLoss("evaluate", loss, tokens);
   return { loss, perplexity: Math.exp(loss), tokens };
 }

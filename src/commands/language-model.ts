@@ -1,23 +1,23 @@
 import type { Device } from "../device.ts";
 import { FormatError, ShapeError } from "../errors.ts";
 import type { Checkpoint } from "../format/checkpoint.ts";
-import { readAdapter } from "../format/peft.ts";
 import type { SourceFolder } from "../io/types.ts";
 import { BatchPass } from "../nn/batch-pass.ts";
 import { DecodePass } from "../nn/decode-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { PagingOptions, PagingStats } from "../pager/pager.ts";
-import { AdapterParameters, type Lora } from "../nn/lora.ts";
+import type { Lora } from "../nn/lora.ts";
 import { sampleToken, samplingOptions, type SamplingOptions } from "../text/sampling.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
 import { StopText } from "../text/stop-text.ts";
-import { adapterModules, checkAdapter } from "./attach-adapter.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
 import { fitMemory } from "./fit-memory.ts";
 import { openModel } from "./open-model.ts";
 import { loadLlama } from "./load-llama.ts";
+import { PlacedAdapter } from "./placed-adapter.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
+import { Recovery, type Recovered } from "./recovery.ts";
 import type { TokenRow } from "../data/collate.ts";
 import type { QuantizeOnLoad } from "./train-options.ts";
 
@@ -33,6 +33,8 @@ export interface LoadModelOptions {
   /** Tokens of the longest text to generate or measure, to know whether all fits; default 512. */
   readonly maxLength?: number | undefined;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Hears that the device failed and was replaced; the model is loaded again, and what was under way goes on. */
+  readonly onRecovered?: (event: Recovered) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,20 +74,25 @@ export async function loadModel<M extends LanguageModel = LanguageModel>(options
   const checkpoint = await openModel(options.model);
   try {
     const tokenizer = loadTokenizer(await checkpoint.tokenizerFiles(), checkpoint.name);
-    const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
-    const { device, maxLength: length = 512, onProgress, signal } = options;
-    const load = { quantization, onProgress, signal };
-    const paging = await fitMemory(device, checkpoint, { ...load, paging: options.paging }, (measured) => {
-      new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
-      new DecodePass(measured, length, TYPICAL_RANK);
-    });
-    const llama = await loadLlama(device, checkpoint, { ...load, paging });
-    if (!llama.pager) await checkpoint.close();
-    return new Model(options.device, llama, checkpoint, tokenizer);
+    const model = new Model(options, checkpoint, tokenizer);
+    await model.ready();
+    return model;
   } catch (error) {
     await checkpoint.close();
     throw error;
   }
+}
+
+/** The base on the device, as much of it as fits beside a text of the length that is expected. */
+async function placeBase(options: LoadModelOptions, checkpoint: Checkpoint, paging: PagingOptions | undefined): Promise<Llama> {
+  const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
+  const { device, maxLength: length = 512, onProgress, signal } = options;
+  const load = { quantization, onProgress, signal };
+  const fit = await fitMemory(device, checkpoint, { ...load, paging }, [undefined], (measured) => {
+    new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
+    new DecodePass(measured, length, TYPICAL_RANK);
+  });
+  return loadLlama(device, checkpoint, { ...load, paging: fit.paging });
 }
 
 export class LanguageModel {
@@ -93,38 +100,76 @@ export class LanguageModel {
   readonly tokenizer: Tokenizer;
   readonly config: Checkpoint["config"];
   readonly name: string;
-  readonly #llama: Llama;
-  readonly #checkpoint: Checkpoint;
-  #busy = false;
+  readonly #options: LoadModelOptions;
+  readonly #recovery: Recovery;
+  readonly #adapters = new Set<PlacedAdapter>();
+  #checkpoint: Checkpoint | undefined; // open while it is read
+  #llama: Llama | undefined;
+  #inForce: readonly AdapterUse[] | undefined;
+  #done = 0; // tokens and batches, to know whether work gets on
 
-  constructor(device: Device, llama: Llama, checkpoint: Checkpoint, tokenizer: Tokenizer) {
-    this.device = device;
+  constructor(options: LoadModelOptions, checkpoint: Checkpoint, tokenizer: Tokenizer) {
+    this.device = options.device;
     this.tokenizer = tokenizer;
     this.config = checkpoint.config;
     this.name = checkpoint.name;
-    this.#llama = llama;
+    this.#options = options;
+    this.#recovery = new Recovery(options.device, options.paging, checkpoint.config.numHiddenLayers);
     this.#checkpoint = checkpoint;
+  }
+
+  /** Loads what is not on the device yet. */
+  async ready(): Promise<void> {
+    await this.#surviving(async () => undefined);
+  }
+
+  /** `work` on the base, which is loaded anew as often as the device fails and `work` got further in between. */
+  async #surviving<T>(work: (llama: Llama) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work(this.#llama ?? (await this.#place()));
+      } catch (error) {
+        const recovered = await this.#recovery.from(error, this.#done, this.#llama?.pager);
+        await this.#unload();
+        this.#options.onRecovered?.(recovered);
+      }
+    }
+  }
+
+  async #place(): Promise<Llama> {
+    const checkpoint = this.#checkpoint ??= await openModel(this.#options.model);
+    const llama = await placeBase(this.#options, checkpoint, this.#recovery.paging);
+    if (!llama.pager) await this.#close();
+    for (const adapter of this.#adapters) await adapter.place(llama);
+    this.#llama = llama;
+    this.#hang(this.#inForce ?? []);
+    return llama;
+  }
+
+  async #close(): Promise<void> {
+    await this.#checkpoint?.close();
+    this.#checkpoint = undefined;
+  }
+
+  async #unload(): Promise<void> {
+    const llama = this.#llama;
+    this.#llama = undefined;
+    llama?.dispose();
+    await llama?.pager?.close();
+    await this.#close();
   }
 
   /** What the pager did so far; undefined when all weights are on the device. */
   get paging(): PagingStats | undefined {
-    return this.#llama.pager?.stats;
+    return this.#llama?.pager?.stats;
   }
 
   /** @throws FormatError when the adapter is for another model. */
   async loadAdapter(source: SourceFolder): Promise<LoadedAdapter> {
-    const { config, tensors } = await readAdapter(source);
-    const modules = adapterModules(this.#llama, config);
-    checkAdapter(source.name, modules, tensors);
-    const parameters = new AdapterParameters(this.device, modules, false);
-    parameters.write(tensors);
-    await this.device.finish();
-    return {
-      name: source.name,
-      rank: Math.max(1, ...modules.map((m) => m.r)),
-      loras: new Map(parameters.slots.map((slot) => [slot.module.path, parameters.lora(slot)])),
-      dispose: () => parameters.dispose(),
-    };
+    const adapter = new PlacedAdapter(source, () => this.#adapters.delete(adapter));
+    await this.#surviving((llama) => adapter.place(llama));
+    this.#adapters.add(adapter);
+    return adapter;
   }
 
   /** Streams the answer piece by piece; every piece is whole characters. */
@@ -132,36 +177,45 @@ export class LanguageModel {
     const ids = this.#promptIds(options);
     const maxNewTokens = options.maxNewTokens ?? 128;
     if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new ShapeError("generate", "maxNewTokens", { expected: "a whole number of at least 1", got: maxNewTokens });
-    const capacity = Math.min(ids.length + maxNewTokens, this.config.maxPositionEmbeddings);
+    const longest = ids.length + maxNewTokens;
+    const capacity = Math.min(longest, this.config.maxPositionEmbeddings);
     if (ids.length >= capacity) throw new ShapeError("generate", "prompt too long", { expected: `fewer than ${this.config.maxPositionEmbeddings} tokens`, got: ids.length });
-    const release = this.#use(options.adapters ?? []);
-    const pass = new DecodePass(this.#llama, capacity, rankOf(options.adapters ?? []));
+    const { adapters = [] } = options;
+    const release = this.#use(adapters);
+    let pass: DecodePass | undefined;
+    /** The logits after a sequence of which the cache has all but the last token, or nothing: in the beginning, and on a new device. */
+    const logitsAfter = async (sequence: readonly number[]): Promise<Float32Array> => {
+      const logits = await this.#surviving(async (llama) => {
+        if (pass?.model !== llama) pass = new DecodePass(llama, capacity, rankOf(adapters));
+        return pass.append(sequence.slice(pass.length));
+      });
+      this.#done++;
+      return logits;
+    };
     try {
-      return yield* this.#decode(pass, ids, maxNewTokens, options);
+      return yield* this.#decode(logitsAfter, ids, Math.min(longest, capacity + 1), options);
     } finally {
-      pass.dispose();
+      pass?.dispose();
       release();
     }
   }
 
-  async *#decode(pass: DecodePass, ids: number[], maxNewTokens: number, options: GenerateOptions): AsyncGenerator<string, GenerationSummary> {
+  async *#decode(logitsAfter: (sequence: readonly number[]) => Promise<Float32Array>, ids: number[], longest: number, options: GenerateOptions): AsyncGenerator<string, GenerationSummary> {
     const stops = new Set([...this.tokenizer.eosIds, ...this.config.eosTokenIds, ...(options.stopTokens ?? [])]);
     const sampling = samplingOptions(options);
     const decoder = this.tokenizer.streamDecoder({ skipSpecial: true });
     const stopText = new StopText(options.stop ?? []);
     const sequence = [...ids];
-    let next = ids;
     let finish: GenerationSummary["finish"] = "length";
     let seconds = 0;
-    for (let i = 0; i < maxNewTokens && pass.length + next.length <= pass.capacity; i++) {
+    for (let i = 0; sequence.length < longest; i++) {
       options.signal?.throwIfAborted();
       const began = performance.now();
-      const logits = await pass.append(next);
+      const logits = await logitsAfter(sequence);
       const id = sampleToken(logits, sampling, i, sequence);
       if (i > 0) seconds += (performance.now() - began) / 1000;
       if (stops.has(id)) { finish = "stop"; break; }
       sequence.push(id);
-      next = [id];
       const piece = stopText.push(decoder.push(id));
       if (piece) yield piece;
       if (stopText.found) { finish = "stop"; break; }
@@ -188,36 +242,48 @@ export class LanguageModel {
     if (!rows.length) throw new FormatError("evaluate", "no rows", { expected: "at least one", got: 0 });
     const release = this.#use(adapters);
     const length = rows.reduce((most, row) => Math.max(most, row.inputIds.length), 1);
-    const pass = new BatchPass(this.#llama, { batch: Math.min(batchSize, rows.length), length, microBatches: 1, rank: rankOf(adapters), training: false, recompute: true, dropout: false });
+    const sizes = { batch: Math.min(batchSize, rows.length), length, microBatches: 1, rank: rankOf(adapters), training: false, recompute: true, dropout: false };
+    const soFar = { rows: 0, sum: 0 };
+    const progress = (done: number, total: number): void => {
+      this.#done++;
+      onProgress?.(done, total);
+    };
     try {
-      return await evaluateRows(pass, rows, batchSize, onProgress, signal);
+      return await this.#surviving(async (llama) => {
+        const pass = new BatchPass(llama, sizes);
+        try {
+          return await evaluateRows(pass, rows, batchSize, progress, signal, soFar);
+        } finally {
+          pass.dispose();
+        }
+      });
     } finally {
-      pass.dispose();
       release();
     }
   }
 
   /** Puts the adapters in force; one call at a time, since they hang on the shared weights. */
   #use(adapters: readonly AdapterUse[]): () => void {
-    if (this.#busy) throw new ShapeError(this.name, "the model is busy", { expected: "one generation or evaluation at a time", got: "a second one" });
-    this.#busy = true;
-    const linears = this.#llama.linears();
-    for (const [path, linear] of linears) {
+    if (this.#inForce) throw new ShapeError(this.name, "the model is busy", { expected: "one generation or evaluation at a time", got: "a second one" });
+    this.#inForce = adapters;
+    this.#hang(adapters);
+    return () => {
+      this.#inForce = undefined;
+      this.#hang([]);
+    };
+  }
+
+  #hang(adapters: readonly AdapterUse[]): void {
+    for (const [path, linear] of this.#llama?.linears() ?? []) {
       linear.loras = adapters.flatMap(({ adapter, scale = 1 }) => {
         const lora = adapter.loras.get(path);
         return lora && scale !== 0 ? [{ ...lora, scaling: lora.scaling * scale }] : [];
       });
     }
-    return () => {
-      for (const linear of linears.values()) linear.loras = [];
-      this.#busy = false;
-    };
   }
 
   dispose(): void {
-    const { pager } = this.#llama;
-    this.#llama.dispose();
-    if (pager) void pager.close().then(() => this.#checkpoint.close());
+    void this.#unload();
   }
 }
 

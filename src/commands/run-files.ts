@@ -4,6 +4,7 @@ import { encodeSafetensors, readSafetensors, type HostTensor } from "../format/s
 import type { SourceFolder } from "../io/types.ts";
 import type { AdapterParameters } from "../nn/lora.ts";
 import type { Moment, Moments } from "../optim/moments.ts";
+import type { Snapshot } from "./placed-run.ts";
 import { OPTIMIZER_FILE, STATE_FILE, type TrainerState } from "./training-checkpoint.ts";
 
 type Matrices = ReadonlyMap<string, AdapterMatrices>;
@@ -17,11 +18,11 @@ export function resultFiles(adapter: AdapterConfig, matrices: Matrices, state: T
 }
 
 /** A result with the optimizer's moments: what `--resume` needs. */
-export async function checkpointFiles(adapter: AdapterConfig, matrices: Matrices, parameters: AdapterParameters, moments: Moments, state: TrainerState): Promise<Files> {
-  const files = resultFiles(adapter, matrices, state);
+export function checkpointFiles(adapter: AdapterConfig, parameters: AdapterParameters, snapshot: Snapshot, state: TrainerState): Files {
+  const files = resultFiles(adapter, snapshot.param, state);
   const tensors: HostTensor[] = [];
   for (const suffix of MOMENTS) {
-    for (const [path, { a, b }] of parameters.split(await moments.read(suffix))) tensors.push(...momentTensors(path, suffix, a, b, parameters));
+    for (const [path, { a, b }] of parameters.split(snapshot.moments![suffix])) tensors.push(...momentTensors(path, suffix, a, b, parameters));
   }
   files.set(OPTIMIZER_FILE, encodeSafetensors(tensors));
   return files;

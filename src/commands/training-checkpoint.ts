@@ -17,7 +17,7 @@ export interface TrainerState {
   global_step: number;
   max_steps: number;
   epoch: number;
-  /** What results depend on: `simd` or `relaxed`. */
+  /** What results depend on: `simd` or `relaxed`, on a GPU `f32` or the variants. */
   build: string;
   base: { name: string; fingerprint: string; quantization: string };
   data: { name: string; rows: number; fingerprint: string };
@@ -46,7 +46,7 @@ export async function readTrainerState(folder: SourceFolder): Promise<TrainerSta
 }
 
 /** Options that may change between stop and resume without changing a bit of the result. */
-const FREE: ReadonlySet<string> = new Set(["saveSteps", "gradientCheckpointing", "activationMemory"]);
+const FREE: ReadonlySet<string> = new Set(["saveSteps", "gradientCheckpointing", "activationOffloading", "optim", "activationMemory"]);
 
 /** @throws ShapeError naming the first thing that differs. */
 export function checkResumable(state: TrainerState, now: Omit<TrainerState, "global_step" | "epoch" | "log_history" | "version">): void {
@@ -60,7 +60,7 @@ export function checkResumable(state: TrainerState, now: Omit<TrainerState, "glo
   for (const key of Object.keys(now.options)) if (!FREE.has(key)) differ(key, state.options[key], now.options[key]);
   differ("max_steps", state.max_steps, now.max_steps);
   if (state.build !== now.build) {
-    throw new ShapeError("resume", "the kernels' build differs, so the bits of the run would", { expected: state.build, got: now.build, hint: `create the device with build "${state.build}"` });
+    throw new ShapeError("resume", "the kernels' build differs, so the bits of the run would", { expected: state.build, got: now.build, hint: `create the device with the build, or gpuVariants, "${state.build}"` });
   }
 }
 

@@ -26,3 +26,6 @@ export function gemmCost(m: number, n: number, k: number, accumulate: number, we
 
 /** k roundings in sequence: 2.9e-6 of the largest value measured, at k = 4200; the bound leaves a factor of 3. */
 export const GEMM_AGREEMENT = { relative: 8e-6, absolute: 1e-7 } as const;
+
+/** Factors rounded to f16, sums in f32: 4.8e-4 of the largest value measured; the bound leaves a factor of 3. */
+export const GEMM_VARIANTS = { f16: { relative: 1.5e-3, absolute: 1e-7 } } as const;

@@ -1,6 +1,6 @@
 import code from "../../gpu/matmul-nf4-nt.wgsl";
 import { defineOp } from "../op.ts";
-import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
+import { GEMM_AGREEMENT, GEMM_SCRATCH, GEMM_VARIANTS, gemmCost, gemmTiles } from "./gemm-tiles.ts";
 import { gemmPasses, STATIONARY, WEIGHTS_4BIT } from "./gpu-lib.ts";
 import { checkWeights, WEIGHT_OPERANDS, WEIGHT_PARAMS, weightBytes } from "./weights-4bit.ts";
 
@@ -29,5 +29,5 @@ export const matmulNf4Nt = defineOp({
   cost: (p) => gemmCost(p.m, p.n, p.k, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], special: { cut: STATIONARY, when: ({ n, k }) => k > 0 && k % 32 === 0 && n % 4 === 0 } }, WEIGHTS_4BIT) },
+  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], transposed: true, special: { cut: STATIONARY, when: ({ n, k }) => k > 0 && k % 32 === 0 && n % 4 === 0 } }, WEIGHTS_4BIT) },
 });

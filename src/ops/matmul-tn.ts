@@ -1,6 +1,6 @@
 import code from "../../gpu/matmul-tn.wgsl";
 import { defineOp } from "../op.ts";
-import { GEMM_AGREEMENT, GEMM_SCRATCH, gemmCost, gemmTiles } from "./gemm-tiles.ts";
+import { GEMM_AGREEMENT, GEMM_SCRATCH, GEMM_VARIANTS, gemmCost, gemmTiles } from "./gemm-tiles.ts";
 import { gemmPasses } from "./gpu-lib.ts";
 
 /**
@@ -27,5 +27,5 @@ export const matmulTn = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ m, n, k }) => [m, n, k] }) },
+  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ m, n, k }) => [m, n, k] }) },
 });

@@ -15,7 +15,7 @@ export interface Moments {
   prepare(): Promise<void>;
   /** Queues the update of every element. */
   update(work: MomentsUpdate): Promise<void>;
-  read(moment: Moment): Promise<Float32Array>;
+  read(moment: Moment): Promise<Float32Array<ArrayBuffer>>;
   write(moment: Moment, values: Float32Array<ArrayBuffer>): Promise<void>;
   dispose(): void;
 }
@@ -42,7 +42,7 @@ export class ResidentMoments implements Moments {
     work(0, this.#length, this.#states.exp_avg, this.#states.exp_avg_sq);
   }
 
-  read(moment: Moment): Promise<Float32Array> {
+  read(moment: Moment): Promise<Float32Array<ArrayBuffer>> {
     return readPieces(this.#device, this.#states[moment]);
   }
 

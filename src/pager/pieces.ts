@@ -10,7 +10,7 @@ export const LANES = 2;
  * Copies an f32 tensor to the host piece by piece, so that a large one needs no larger buffers for reading than a small one.
  * Nothing may write to it before the answer is there.
  */
-export async function readPieces(device: Device, tensor: Tensor, into = new Float32Array(elementsOf(tensor.shape))): Promise<Float32Array> {
+export async function readPieces(device: Device, tensor: Tensor, into = new Float32Array(elementsOf(tensor.shape))): Promise<Float32Array<ArrayBuffer>> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < into.length) {

@@ -1,4 +1,6 @@
 import { DeviceError } from "../errors.ts";
+import type { Variant } from "../op.ts";
+import { featuresFor } from "./variants.ts";
 
 export interface GpuOptions {
   /** Where adapters come from: `navigator.gpu` by default; `dawnGpu()` in Node and Bun. */
@@ -6,6 +8,8 @@ export interface GpuOptions {
   /** An adapter to use instead of asking for one. */
   readonly gpuAdapter?: GPUAdapter | undefined;
   readonly powerPreference?: GPUPowerPreference;
+  /** Shaders beside the plain ones; the adapter must have the features they use. Default none. */
+  readonly variants?: readonly Variant[] | undefined;
   /** Leaves every limit at WebGPU's default: for tests of what the smallest device would do. */
   readonly defaultLimits?: boolean;
 }
@@ -66,14 +70,15 @@ export function adapterFacts(adapter: GPUAdapter): AdapterFacts {
   return { name, software, features: [...adapter.features].sort(), limits };
 }
 
-/** @throws DeviceError for a limit that is too small, or when the adapter gives no device. */
+/** @throws DeviceError for a limit that is too small, a variant it cannot do, or when the adapter gives no device. */
 export async function requestDevice(adapter: GPUAdapter, options: GpuOptions): Promise<GPUDevice> {
   for (const [limit, least] of Object.entries(NEEDED)) {
     const got = adapter.limits[limit as keyof typeof NEEDED];
     if (got < least) throw new DeviceError("webgpu", `${limit} of ${adapterFacts(adapter).name}`, { expected: `at least ${least}`, got, hint: `use another adapter, ${HINT_WASM}` });
   }
   const requiredLimits = options.defaultLimits ? {} : Object.fromEntries(WANTED.map((limit) => [limit, adapter.limits[limit]]));
-  const requiredFeatures = (["timestamp-query"] as const).filter((feature) => adapter.features.has(feature));
+  const requiredFeatures: GPUFeatureName[] = featuresFor(options.variants ?? [], adapter, adapterFacts(adapter).name);
+  if (adapter.features.has("timestamp-query")) requiredFeatures.push("timestamp-query");
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "nibblelm" });
   } catch (cause) {

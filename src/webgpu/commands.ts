@@ -118,6 +118,7 @@ export class Commands {
 
   /** Frees a buffer after the commands that use it. */
   free(buffer: GpuBuffer): void {
+    if (!this.#memory.has(buffer)) return;
     this.flush();
     for (const [key, { buffers }] of this.#groups) if (buffers.has(buffer.id)) this.#groups.delete(key);
     this.#memory.free(buffer);

@@ -1,20 +1,16 @@
 import type { Device, DeviceMemory } from "../device.ts";
 import { bytesOf, viewOf, type DType, type TypedArray } from "../dtype.ts";
-import { ShapeError, type DeviceError } from "../errors.ts";
-import { checkOp, type Op, type Operands, type Params, type Tiling } from "../op.ts";
+import { DeviceError, ShapeError, type NibbleError } from "../errors.ts";
+import { checkOp, tilingsOf, type Op, type Operands, type Params, type Tiling, type Variant } from "../op.ts";
 import { bytesOfTensor, elementsOf, type Tensor } from "../tensor.ts";
 import { adapterFacts, requestAdapter, requestDevice, type AdapterFacts, type GpuOptions } from "./adapter.ts";
-import { Commands, type Binding } from "./commands.ts";
-import { Faults } from "./faults.ts";
-import { GpuMemory, type GpuBuffer } from "./memory.ts";
-import { Pipelines } from "./pipelines.ts";
-import { Readback } from "./readback.ts";
-import { Split } from "./split.ts";
-import { Staging } from "./staging.ts";
-import { Stopwatch } from "./stopwatch.ts";
+import type { Binding } from "./commands.ts";
+import { GpuLife, PARAM_BYTES } from "./life.ts";
+import type { GpuBuffer } from "./memory.ts";
+import { buildOf } from "./variants.ts";
 import { writeBytes } from "./write.ts";
 
-const PARAM_BYTES = 128; // 32 scalars
+const ASK_AGAIN = [0, 250, 1000]; // milliseconds: a driver that starts anew has no adapter for a moment
 
 export interface WebGpuDeviceOptions extends GpuOptions {
   /** The most bytes of all buffers together; by default as many as the GPU gives. */
@@ -28,37 +24,23 @@ export interface WebGpuDeviceOptions extends GpuOptions {
 /** One GPU device and its queue. Ops are recorded when queued and submitted in batches. */
 export class WebGpuDevice implements Device {
   readonly kind = "webgpu";
-  readonly build = "f32";
+  readonly build: string;
+  readonly variants: readonly Variant[];
   readonly adapter: AdapterFacts;
-  /** Resolves when the driver takes the device away; every call then throws this error. */
-  readonly lost: Promise<DeviceError>;
   readonly owner: GPU | undefined; // Dawn's devices die with the object they came from
-  readonly #gpu: GPUDevice;
-  readonly #faults: Faults;
-  readonly #memory: GpuMemory;
-  readonly #pipelines: Pipelines;
-  readonly #commands: Commands;
-  readonly #readback: Readback;
-  readonly #staging: Staging;
-  readonly #split: Split;
-  readonly #stopwatch: Stopwatch;
+  readonly #options: WebGpuDeviceOptions;
   readonly #params = new DataView(new ArrayBuffer(PARAM_BYTES));
-  #scratch: GpuBuffer | undefined;
+  #life: GpuLife;
+  #peak = 0; // of lives that have ended
   #disposed: Promise<void> | undefined;
 
-  private constructor(gpu: GPUDevice, adapter: AdapterFacts, { gpu: owner, gpuMemory = Infinity }: WebGpuDeviceOptions) {
-    this.owner = owner;
-    this.#gpu = gpu;
+  private constructor(gpu: GPUDevice, adapter: AdapterFacts, options: WebGpuDeviceOptions) {
+    this.owner = options.gpu;
     this.adapter = adapter;
-    this.#faults = new Faults(gpu, adapter.name);
-    this.lost = this.#faults.lost;
-    this.#memory = new GpuMemory(gpu, this.#faults, gpuMemory);
-    this.#pipelines = new Pipelines(gpu, this.#faults, PARAM_BYTES);
-    this.#commands = new Commands(gpu, this.#memory, this.#faults, PARAM_BYTES);
-    this.#readback = new Readback(this.#memory, this.#commands, this.#faults);
-    this.#staging = new Staging(this.#memory, this.#commands, gpu.limits);
-    this.#split = new Split(this.#memory, this.#commands, this.#staging.largest);
-    this.#stopwatch = new Stopwatch(gpu, this.#memory, this.#commands, this.#readback);
+    this.variants = options.variants ?? [];
+    this.build = buildOf(this.variants);
+    this.#options = options;
+    this.#life = new GpuLife(gpu, adapter.name, options.gpuMemory ?? Infinity, this.variants);
   }
 
   /** @throws DeviceError without a usable adapter; KernelError when a shader of `ops` does not compile. */
@@ -70,8 +52,7 @@ export class WebGpuDevice implements Device {
     const { tiling = device.tiling } = options;
     try {
       device.tiling = typeof tiling === "function" ? await tiling(device) : tiling;
-      for (const op of options.ops ?? []) if (op.devices.includes("webgpu")) for (const pass of device.#pipelines.passesOf(op)) device.#pipelines.of(op, pass);
-      await device.#faults.settle();
+      await device.#compile();
     } catch (error) {
       await device.dispose();
       throw error;
@@ -79,59 +60,117 @@ export class WebGpuDevice implements Device {
     return device;
   }
 
-  get tiling(): Tiling { return this.#pipelines.tiling; }
-  set tiling(tiling: Tiling) { this.#pipelines.tiling = tiling; }
+  async #compile(): Promise<void> {
+    const { pipelines, faults } = this.#life;
+    for (const op of this.#options.ops ?? []) if (op.devices.includes("webgpu")) for (const pass of pipelines.passesOf(op)) pipelines.of(op, pass);
+    await faults.settle();
+  }
+
+  /** Resolves when the driver takes the device away; every call then throws this error. */
+  get lost(): Promise<DeviceError> { return this.#life.faults.lost; }
+  get fault(): NibbleError | undefined { return this.#life.faults.first; }
+
+  async revive(): Promise<void> {
+    const { tiling } = this;
+    this.#peak = this.memory.peak;
+    await this.#life.end(); // first, so that its memory is there again
+    const adapter = await this.#sameAdapter();
+    const gpu = await requestDevice(adapter, this.#options);
+    if (this.#disposed) {
+      gpu.destroy();
+      throw new DeviceError("webgpu", "revived", { expected: "a device in use", got: "one that was disposed of" });
+    }
+    this.#life = new GpuLife(gpu, this.adapter.name, this.memory.limit, this.variants);
+    this.tiling = tiling;
+    await this.#compile();
+  }
+
+  /** On another one the same run would have other bits. */
+  async #sameAdapter(): Promise<GPUAdapter> {
+    let got = "";
+    for (const wait of ASK_AGAIN) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      try {
+        const adapter = await requestAdapter({ ...this.#options, gpuAdapter: undefined }); // one adapter gives one device
+        got = adapterFacts(adapter).name;
+        if (got === this.adapter.name) return adapter;
+      } catch (cause) {
+        got = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
+      }
+    }
+    throw new DeviceError("webgpu", "no adapter in place of the lost one", { expected: this.adapter.name, got, hint: "go on from the last checkpoint when the GPU is back, or on another device" });
+  }
+
+  get tiling(): Tiling { return this.#life.pipelines.tiling; }
+  /** @throws ShapeError for one that the variants of this device do not have. */
+  set tiling(tiling: Tiling) {
+    const possible = tilingsOf(this.variants);
+    if (!possible.includes(tiling)) throw new ShapeError("webgpu", `tiling of the ${this.build} kernels`, { expected: possible.join(", "), got: tiling });
+    this.#life.pipelines.tiling = tiling;
+  }
 
   get description(): string {
-    return `webgpu (${this.adapter.name}, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
+    return `webgpu (${this.adapter.name}, ${this.build} kernels, ${this.tiling} tiling${this.adapter.software ? ", software adapter: computes on the CPU" : ""})`;
   }
 
   get memory(): DeviceMemory & { readonly created: number } {
-    const { live, peak, buffers, limit, created } = this.#memory;
-    return { live, peak, buffers, limit, created };
+    const { live, peak, buffers, limit, created } = this.#life.memory;
+    return { live, peak: Math.max(this.#peak, peak), buffers, limit, created };
+  }
+
+  /** @throws DeviceError for a tensor of a life that has ended */
+  #bufferOf({ buffer, label }: Tensor): GpuBuffer {
+    if (!this.#life.memory.has(buffer as GpuBuffer)) throw new DeviceError("webgpu", label, { expected: "a tensor of this device", got: "one that was freed or lost with the device before it", hint: "load the model again" });
+    return buffer as GpuBuffer;
   }
 
   allocate(dtype: DType, shape: readonly number[], label: string): Tensor {
-    this.#faults.check();
-    return { dtype, shape, buffer: this.#memory.allocate(elementsOf(shape) * bytesOf(dtype), "tensor", label), byteOffset: 0, label };
+    const { faults, memory } = this.#life;
+    faults.check();
+    return { dtype, shape, buffer: memory.allocate(elementsOf(shape) * bytesOf(dtype), "tensor", label), byteOffset: 0, label };
   }
 
   async tryAllocate(dtype: DType, shape: readonly number[], label: string): Promise<Tensor | undefined> {
-    this.#faults.check();
-    const buffer = await this.#memory.tryAllocate(elementsOf(shape) * bytesOf(dtype), label);
+    const { faults, memory } = this.#life;
+    faults.check();
+    const buffer = await memory.tryAllocate(elementsOf(shape) * bytesOf(dtype), label);
     return buffer && { dtype, shape, buffer, byteOffset: 0, label };
   }
 
   free(tensor: Tensor): void {
-    this.#commands.free(tensor.buffer as GpuBuffer);
+    this.#life.commands.free(tensor.buffer as GpuBuffer);
   }
 
   write(tensor: Tensor, data: TypedArray): void {
     if (data.length > elementsOf(tensor.shape)) {
       throw new ShapeError(tensor.label, "too much data to write", { expected: elementsOf(tensor.shape), got: data.length });
     }
-    this.#faults.check();
+    const { faults, gpu, commands, pipelines } = this.#life;
+    faults.check();
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    writeBytes(this.#gpu, this.#commands, this.#pipelines, tensor.buffer as GpuBuffer, tensor.byteOffset, bytes);
+    writeBytes(gpu, commands, pipelines, this.#bufferOf(tensor), tensor.byteOffset, bytes);
   }
 
   run<O extends string, P extends string>(op: Op<O, P>, operands: Operands<O>, params: Params<P>): void {
     checkOp(op, operands, params);
-    this.#faults.check();
-    this.#split.run(op as Op, operands, params, (piece, call) => this.#launch(op as Op, piece, call));
+    const { faults, split } = this.#life;
+    faults.check();
+    for (const { name } of op.operands) this.#bufferOf(operands[name]);
+    split.run(op as Op, operands, params, (piece, call) => this.#launch(op as Op, piece, call));
   }
 
   #launch(op: Op, operands: Operands, params: Params): void {
+    const { staging, pipelines, commands } = this.#life;
     const paramBytes = this.#encodeParams(op, params);
     const { flops } = op.cost(params);
     const tensors = op.operands.map(({ name }) => operands[name]);
-    const { bindings, after } = this.#staging.place(op, tensors, params);
+    const { bindings, after } = staging.place(op, tensors, params);
     if (op.gpu?.scratch) bindings.push(this.#scratchOf(op.gpu.scratch(params)));
-    for (const pass of this.#pipelines.passesOf(op)) {
+    for (const pass of pipelines.passesOf(op)) {
       const workgroups = pass.workgroups(params);
       if (!workgroups) continue;
-      const pipeline = this.#pipelines.of(op, pass);
-      this.#commands.dispatch(pipeline, pipeline.slots.map(({ index }) => bindings[index]), paramBytes, workgroups, flops);
+      const pipeline = pipelines.of(op, pass);
+      commands.dispatch(pipeline, pipeline.slots.map(({ index }) => bindings[index]), paramBytes, workgroups, flops);
     }
     after();
   }
@@ -151,51 +190,43 @@ export class WebGpuDevice implements Device {
   }
 
   #scratchOf(bytes: number): Binding {
-    if (!this.#scratch || this.#scratch.bytes < bytes) {
-      if (this.#scratch) this.#commands.free(this.#scratch);
-      this.#scratch = this.#memory.allocate(bytes, "own", "scratch");
+    const life = this.#life;
+    if (!life.scratch || life.scratch.bytes < bytes) {
+      if (life.scratch) life.commands.free(life.scratch);
+      life.scratch = life.memory.allocate(bytes, "own", "scratch");
     }
-    return { buffer: this.#scratch, offset: 0, size: this.#scratch.bytes };
+    return { buffer: life.scratch, offset: 0, size: life.scratch.bytes };
   }
 
   async read(tensor: Tensor, into?: TypedArray): Promise<TypedArray> {
-    this.#faults.check();
+    const { faults, readback } = this.#life;
+    faults.check();
+    const buffer = this.#bufferOf(tensor);
     const bytes = bytesOfTensor(tensor);
     const begin = tensor.byteOffset & ~3;
     const end = Math.ceil((tensor.byteOffset + bytes) / 4) * 4;
     const from = tensor.byteOffset - begin;
     if (into && from === 0 && end - begin === bytes) {
-      await this.#readback.read(tensor.buffer as GpuBuffer, begin, bytes, new Uint8Array(into.buffer as ArrayBuffer, into.byteOffset, bytes));
+      await readback.read(buffer, begin, bytes, new Uint8Array(into.buffer as ArrayBuffer, into.byteOffset, bytes));
       return into.subarray(0, elementsOf(tensor.shape));
     }
-    const words = await this.#readback.read(tensor.buffer as GpuBuffer, begin, end - begin);
+    const words = await readback.read(buffer, begin, end - begin);
     return viewOf(tensor.dtype, from || bytes !== words.length ? words.slice(from, from + bytes).buffer : words.buffer);
   }
 
   time(work: () => void): Promise<number | undefined> {
-    return this.#stopwatch.time(work);
+    return this.#life.stopwatch.time(work);
   }
 
-  async finish(): Promise<void> {
-    this.#commands.flush();
-    await this.#gpu.queue.onSubmittedWorkDone();
-    await this.#faults.settle();
+  finish(): Promise<void> {
+    return this.#life.finish();
   }
 
   dispose(): Promise<void> {
-    return this.#disposed ??= this.#close();
-  }
-
-  async #close(): Promise<void> {
-    this.#faults.close();
-    this.#commands.flush();
-    await this.#gpu.queue.onSubmittedWorkDone().catch(() => undefined); // a lost device does nothing any more
-    this.#memory.freeAll();
-    this.#gpu.destroy();
+    return this.#disposed ??= this.#life.end();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 }
-

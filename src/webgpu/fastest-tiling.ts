@@ -1,4 +1,4 @@
-import { TILINGS, type Op, type Params, type Tiling } from "../op.ts";
+import { tilingsOf, type Op, type Params, type Tiling } from "../op.ts";
 import type { WebGpuDevice } from "./device.ts";
 
 /** A call to time, of any size. */
@@ -21,11 +21,13 @@ const ROUNDS = 3;
 /** The tiling that computes the probes fastest on this device, measured once per adapter. */
 export async function chooseTiling(device: WebGpuDevice, probes: readonly Probe[], cache: TilingCache): Promise<Tiling> {
   // Where memory of workgroups is memory like any other, there is nothing to measure; and compiling takes seconds.
-  if (device.adapter.software) return "registers";
-  const known = (await cache.get(device.adapter.name)) as Tiling | undefined;
-  if (known && TILINGS.includes(known)) return known;
+  const possible = tilingsOf(device.variants);
+  if (device.adapter.software) return possible[0];
+  const key = device.variants.length ? `${device.adapter.name}, ${device.build}` : device.adapter.name;
+  const known = (await cache.get(key)) as Tiling | undefined;
+  if (known && possible.includes(known)) return known;
   const fastest = await fastestTiling(device, probes);
-  await cache.set(device.adapter.name, fastest);
+  await cache.set(key, fastest);
   return fastest;
 }
 
@@ -38,7 +40,7 @@ export async function fastestTiling(device: WebGpuDevice, probes: readonly Probe
   while (size < MOST_SIZE && (await time(device, probes, size)) < ENOUGH) size *= 2;
   const best = new Map<Tiling, number>();
   for (let round = 0; round < ROUNDS && (round < 1 || performance.now() - begin < BUDGET); round++) {
-    for (const tiling of TILINGS) {
+    for (const tiling of tilingsOf(device.variants)) {
       device.tiling = tiling;
       if (round === 0) await time(device, probes, LEAST_SIZE); // compiles
       best.set(tiling, Math.min(best.get(tiling) ?? Infinity, await time(device, probes, size)));

@@ -56,6 +56,9 @@ export class Faults {
     this.#pending.add(entry);
   }
 
+  /** The first error, if it is known already. */
+  get first(): NibbleError | undefined { return this.#first; }
+
   /** @throws the first error, if it is known already. */
   check(): void {
     if (this.#first) throw this.#first;

@@ -45,6 +45,8 @@ export class GpuMemory {
   get peak(): number { return this.#peak; }
   /** Those of tensors; bytes count the device's own too. */
   get buffers(): number { return this.#tensors; }
+  /** Whether it came from here and was not freed. */
+  has(buffer: GpuBuffer): boolean { return this.#live.has(buffer); }
   /** Buffers created so far: must stand still once a run is under way. */
   get created(): number { return this.#created; }
 
@@ -65,7 +67,8 @@ export class GpuMemory {
     this.#device.pushErrorScope("out-of-memory");
     const gpu = this.#create(size, "tensor", label);
     const buffer = this.#count(gpu, size, "tensor");
-    if (!(await this.#device.popErrorScope())) return buffer;
+    const refused = await this.#device.popErrorScope().catch(async (cause: unknown) => { throw await this.#faults.explain(cause); });
+    if (!refused) return buffer;
     this.free(buffer);
     return undefined;
   }
@@ -83,7 +86,7 @@ export class GpuMemory {
     return buffer;
   }
 
-  /** Commands that use it must have been submitted. */
+  /** Commands that use it must have been submitted. A buffer of another life is gone already. */
   free(buffer: GpuBuffer): void {
     if (!this.#live.delete(buffer)) return;
     this.#bytes -= buffer.bytes;

@@ -1,5 +1,5 @@
 import { KernelError } from "../errors.ts";
-import type { GpuKernel, GpuPass, Op, Tiling } from "../op.ts";
+import { VARIANTS, type GpuKernel, type GpuPass, type Op, type Tiling, type Variant } from "../op.ts";
 import { STAGE_COMPUTE } from "./constants.ts";
 import type { Faults } from "./faults.ts";
 
@@ -20,10 +20,17 @@ export interface Pipeline {
 
 interface Source { readonly file: string; readonly text: string }
 
+/** The passes of a device with this tiling and these variants. @throws KernelError for an op without a shader. */
+export function passesOn(op: Op, tiling: Tiling, variants: readonly Variant[]): readonly GpuPass[] {
+  const agrees = (pass: GpuPass, variant: Variant): boolean => (pass.variants?.[variant] ?? variants.includes(variant)) === variants.includes(variant);
+  return kernelOf(op).passes.filter((pass) => (pass.tiling ?? tiling) === tiling && VARIANTS.every((variant) => agrees(pass, variant)));
+}
+
 /** Compiles each pass of an op once. Uniform parameters are bound with a dynamic offset. */
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #faults: Faults;
+  readonly #variants: readonly Variant[];
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<GpuPass, Pipeline>();
   readonly #modules = new Map<string, GPUShaderModule>(); // passes with the same files share one
@@ -32,15 +39,16 @@ export class Pipelines {
   /** Bytes that every binding of parameters offers. */
   readonly paramBytes: number;
 
-  constructor(device: GPUDevice, faults: Faults, paramBytes: number) {
+  constructor(device: GPUDevice, faults: Faults, paramBytes: number, variants: readonly Variant[]) {
     this.#device = device;
     this.#faults = faults;
+    this.#variants = variants;
     this.paramBytes = paramBytes;
   }
 
-  /** Those that this device runs: of the other tilings, none. @throws KernelError for an op without a shader. */
+  /** Those that this device runs: of other tilings and variants, none. @throws KernelError for an op without a shader. */
   passesOf(op: Op): readonly GpuPass[] {
-    return kernelOf(op).passes.filter(({ tiling = this.tiling }) => tiling === this.tiling);
+    return passesOn(op, this.tiling, this.#variants);
   }
 
   /** Compiled at its first use. A shader that does not compile is reported late, like every error of a GPU. */

@@ -1,24 +1,29 @@
 /** What goes wrong, and when: the first call is 1. */
 export interface GpuFaults {
-  /** This createBuffer runs out of memory. */
+  /** This createBuffer runs out of memory, or all from this one on. */
   readonly failBuffer?: number;
-  /** The device is lost right after this submit. */
+  readonly failAllBuffers?: boolean;
+  /** The device is lost right after this submit, or after every so many. */
   readonly loseAtSubmit?: number;
+  readonly loseEverySubmits?: number;
   /** From this submit on nothing reaches the GPU, though every call succeeds: what a lost device looks like. */
   readonly dropFromSubmit?: number;
 }
 
-export interface GpuCounts { buffers: number; submits: number; maps: number }
+export interface GpuCounts { devices: number; buffers: number; submits: number; maps: number }
 
 class GPUOutOfMemoryError {
   readonly message = "injected";
 }
 
-/** A real adapter whose devices count their calls and fail as told. */
-export function faultyAdapter(adapter: GPUAdapter, faults: GpuFaults = {}): { adapter: GPUAdapter; counts: GpuCounts } {
-  const counts = { buffers: 0, submits: 0, maps: 0 };
-  const requestDevice = async (descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> => faultyDevice(await adapter.requestDevice(descriptor), faults, counts);
-  return { adapter: replacing(adapter, { requestDevice }), counts };
+/** A real GPU whose devices count their calls, all together, and fail as told. */
+export function faultyGpu(gpu: GPU, faults: GpuFaults = {}): { gpu: GPU; counts: GpuCounts } {
+  const counts = { devices: 0, buffers: 0, submits: 0, maps: 0 };
+  const requestAdapter = async (): Promise<GPUAdapter> => {
+    const adapter = (await gpu.requestAdapter())!;
+    return replacing(adapter, { requestDevice: async (descriptor?: GPUDeviceDescriptor) => { counts.devices++; return faultyDevice(await adapter.requestDevice(descriptor), faults, counts); } });
+  };
+  return { gpu: replacing(gpu, { requestAdapter }), counts };
 }
 
 function faultyDevice(device: GPUDevice, faults: GpuFaults, counts: GpuCounts): GPUDevice {
@@ -27,13 +32,14 @@ function faultyDevice(device: GPUDevice, faults: GpuFaults, counts: GpuCounts): 
     submit: (commands: Iterable<GPUCommandBuffer>) => {
       counts.submits++;
       if (counts.submits < (faults.dropFromSubmit ?? Infinity)) device.queue.submit(commands);
-      if (counts.submits === faults.loseAtSubmit) device.destroy();
+      if (counts.submits === faults.loseAtSubmit || counts.submits % (faults.loseEverySubmits ?? Infinity) === 0) device.destroy();
     },
   });
   return replacing(device, {
     queue,
     createBuffer: (descriptor: GPUBufferDescriptor) => {
-      failing = ++counts.buffers === faults.failBuffer;
+      const at = ++counts.buffers;
+      failing ||= at === faults.failBuffer || (faults.failAllBuffers === true && at > faults.failBuffer!);
       const buffer = device.createBuffer(descriptor);
       const map = buffer.mapAsync.bind(buffer);
       buffer.mapAsync = (...range) => { counts.maps++; return map(...range); };

@@ -35,7 +35,7 @@ export interface PagingRow extends BenchRow {
   readonly stallSeconds?: number;
   /** Of the copies alone; undefined where nothing was copied. */
   readonly uploadGbPerS?: number | undefined;
-  /** The unpaged step beside it and the bytes at that speed. */
+  /** The unpaged step beside it, and the bytes of both ways at that speed. */
   readonly boundMs?: number;
   /** Step over bound: at most 1.15 is the aim. */
   readonly overBound?: number;
@@ -56,7 +56,8 @@ export function pagedRow(facts: PagingFacts, rounds: readonly Round[]): PagingRo
   const of = (value: (round: Round) => number): number => spreadOf(rounds.map(value)).median;
   const counted = (name: "loads" | "bytesUp" | "bytesDown" | "bytesRead" | "stalls" | "stallSeconds"): number => of(({ before, after }) => after[name] - before[name]);
   const copied = counted("bytesUp") > 0;
-  const bound = ({ alone, copies, before, after }: Round): number => alone.ms + (copied ? ((after.bytesUp - before.bytesUp) * copies.ms) / copies.bytes : 0);
+  const moved = ({ bytesUp, bytesDown }: PagingStats): number => bytesUp + bytesDown;
+  const bound = ({ alone, copies, before, after }: Round): number => alone.ms + (copied ? ((moved(after) - moved(before)) * copies.ms) / copies.bytes : 0);
   return {
     ...rowOf("train-paged", facts, rounds.map(({ step }) => step)),
     loads: counted("loads"), bytesUp: counted("bytesUp"), bytesDown: counted("bytesDown"), bytesRead: counted("bytesRead"), stalls: counted("stalls"), stallSeconds: counted("stallSeconds"),

@@ -2,13 +2,14 @@ import type { Device } from "../../device.ts";
 import { KernelError } from "../../errors.ts";
 import type { Checkpoint } from "../../format/checkpoint.ts";
 import type { StepResult } from "../../optim/training-step.ts";
-import type { Pager, PagingOptions } from "../../pager/pager.ts";
+import type { Pager, PagingOptions, PagingStats } from "../../pager/pager.ts";
 import { Plan } from "../../pager/plan.ts";
+import type { Arrangement } from "../arrangement.ts";
 import { loadLlama } from "../load-llama.ts";
 import { QUANTIZATION } from "./model-cases.ts";
 import { Trainee } from "./train-case.ts";
 
-/** One way to hold a model on a device, trained step by step. */
+/** One way to hold a model and its training, step by step. */
 export class PagingRun {
   readonly pager: Pager | undefined;
   /** Of every step so far. */
@@ -27,10 +28,12 @@ export class PagingRun {
   }
 
   /** Takes its first step too: there is no more to allocate then. */
-  static async place(device: Device, checkpoint: Checkpoint, paging: PagingOptions | undefined, batch: number, length: number): Promise<PagingRun> {
+  static async place(device: Device, checkpoint: Checkpoint, paging: PagingOptions | undefined, [batch, length]: readonly [number, number], arrangement?: Arrangement): Promise<PagingRun> {
     const before = device.memory.live;
     const llama = await loadLlama(device, checkpoint, { quantization: QUANTIZATION, paging });
-    const run = new PagingRun(device, new Trainee(device, llama, batch, length), llama.pager);
+    const trainee = new Trainee(llama, batch, length, arrangement);
+    await trainee.prepare();
+    const run = new PagingRun(device, trainee, llama.pager);
     await run.step();
     run.#bytes = device.memory.live - before;
     return run;
@@ -41,11 +44,15 @@ export class PagingRun {
     return this.#bytes;
   }
 
+  get stats(): PagingStats {
+    return this.#trainee.paging!;
+  }
+
   async step(): Promise<void> {
     this.results.push(await this.#trainee.step());
   }
 
-  /** All that a step loads, and nothing of what it computes. */
+  /** The base as a step loads it, with nothing computed. */
   async load(): Promise<void> {
     const plan = this.#plan!;
     await this.pager!.begin(plan);

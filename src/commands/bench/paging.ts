@@ -2,19 +2,21 @@ import type { Device } from "../../device.ts";
 import { DeviceError, ShapeError } from "../../errors.ts";
 import type { SourceFolder } from "../../io/types.ts";
 import type { PagingOptions } from "../../pager/pager.ts";
+import { arrangementsOf, type Arrangement } from "../arrangement.ts";
 import { smallestLimit } from "../fit-memory.ts";
 import { openModel } from "../open-model.ts";
+import { TRAIN_DEFAULTS } from "../train-options.ts";
 import { QUANTIZATION, shortName } from "./model-cases.ts";
 import { pagedRow, unpagedRow, type PagingRow, type Round } from "./paging-row.ts";
 import { PagingRun, refuseDifference } from "./paging-run.ts";
 import { parseNumbers } from "./suites.ts";
 import { Trainee } from "./train-case.ts";
 
-export const PAGING_SIZE = "BATCHxLENGTH or LAYERSxBATCHxLENGTH";
+export const PAGING_SIZE = "BATCHxLENGTH or PAGESxBATCHxLENGTH";
 
 export interface PagingBench {
   readonly model: SourceFolder;
-  /** As `PAGING_SIZE` says, all of one batch × length; without layers, some numbers of them from 2 to all. Default 1x128. */
+  /** As `PAGING_SIZE` says, all of one batch × length; without pages, some numbers of them from 2 to all. Default 1x128. */
   readonly sizes?: readonly string[] | undefined;
   /** A device, with at most `limit` bytes for everything. */
   readonly open: (limit?: number) => Promise<Device>;
@@ -32,7 +34,7 @@ const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 31;
 
 /**
- * Training under smaller and smaller budgets: the smallest total that works, then so many layers on the device at a time.
+ * Training under smaller and smaller budgets: the smallest total that works, then so many pages of the base on the device at a time.
  * For each of them three things take turns: a step with everything on the device, a step with the base paged, and what that
  * step loads, through the same pager with nothing computed. Losses and gradient norms must be those of the unpaged run.
  * @throws KernelError when one differs, ShapeError, MemoryError, DeviceError
@@ -44,13 +46,15 @@ export async function benchPaging(bench: PagingBench): Promise<PagingRow[]> {
   try {
     const fromFile = device.kind === "wasm" && [...checkpoint.tensors.values()].some(({ kind }) => kind === "bnb4");
     const paging: PagingOptions = { hostMemory: fromFile ? undefined : Infinity };
+    const frugal = arrangementsOf(TRAIN_DEFAULTS).at(-1)!;
     // What a CPU quantizes while loading it never pages by itself: then there is no smallest total.
-    const limit = device.kind === "wasm" && !fromFile ? undefined : await smallestLimit(device, checkpoint, { quantization: QUANTIZATION, paging }, (model) => new Trainee(model.device, model, batch, length));
-    const unpaged = await PagingRun.place(device, checkpoint, undefined, batch, length);
-    const paged = await PagingRun.place(device, checkpoint, { ...paging, frames: LEAST_FRAMES }, batch, length);
+    const limit = device.kind === "wasm" && !fromFile ? undefined : await smallestLimit(device, checkpoint, { quantization: QUANTIZATION, paging }, (model) => new Trainee(model, batch, length, frugal).prepare());
+    const place = (on: Device, options?: PagingOptions, arrangement?: Arrangement): Promise<PagingRun> => PagingRun.place(on, checkpoint, options, [batch, length], arrangement);
+    const unpaged = await place(device);
+    const paged = await place(device, { ...paging, frames: LEAST_FRAMES });
     if (!paged.pager) throw new DeviceError("bench paging", bench.model.name, { expected: "linears in 4 bits", got: "nothing to page" });
     await using small = limit === undefined ? undefined : await bench.open(limit);
-    const smallest = small && (await PagingRun.place(small, checkpoint, paging, batch, length));
+    const smallest = small && (await place(small, paging, frugal));
     for (let i = 0; i < WARM_STEPS; i++) await unpaged.step();
 
     const facts = { device: device.kind, build: device.build, threads: device.threads ?? 1, tokens: batch * length, pages: paged.pager.pages.length };
@@ -63,7 +67,7 @@ export async function benchPaging(bench: PagingBench): Promise<PagingRow[]> {
       bench.onProgress?.(rows.length, total, name);
       const taken = await takeTurns(unpaged, run, bench);
       rounds.push(...taken);
-      rows.push(pagedRow({ ...facts, shape: shape(`${name}x`), frames: run.pager!.stats.frames, deviceBytes }, taken));
+      rows.push(pagedRow({ ...facts, shape: shape(`${name}x`), frames: run.stats.frames, deviceBytes }, taken));
     };
     if (smallest) await under("smallest", smallest, limit!);
     for (const count of counts) {
@@ -81,7 +85,7 @@ function sizesOf(texts: readonly string[]): { batch: number; length: number; fra
   const sizes = texts.map((text) => parseNumbers("paging", PAGING_SIZE, [2, 3], text));
   const [batch, length] = sizes[0].slice(-2);
   const frames = sizes.flatMap((size) => size.slice(0, -2));
-  const expected = `${PAGING_SIZE}, of one batch and length, with layers from ${LEAST_FRAMES} up`;
+  const expected = `${PAGING_SIZE}, of one batch and length, with pages from ${LEAST_FRAMES} up`;
   if (sizes.some((size) => size.at(-2) !== batch || size.at(-1) !== length) || frames.some((count) => count < LEAST_FRAMES)) throw new ShapeError("bench paging", "size", { expected, got: texts.join(",") });
   return { batch, length, frames };
 }
@@ -103,11 +107,11 @@ async function takeTurns(unpaged: PagingRun, paged: PagingRun, { cpuSeconds = ()
   const rounds: Round[] = [];
   for (let spent = 0; rounds.length < LEAST_ROUNDS || (spent < 1000 * seconds && rounds.length < MOST_ROUNDS); ) {
     const alone = await timed(() => unpaged.step());
-    const before = paged.pager!.stats;
+    const before = paged.stats;
     const step = await timed(() => paged.step());
-    const after = paged.pager!.stats;
+    const after = paged.stats;
     const copies = await timed(() => paged.load());
-    rounds.push({ alone, step, copies: { ...copies, bytes: paged.pager!.stats.bytesUp - after.bytesUp }, before, after });
+    rounds.push({ alone, step, copies: { ...copies, bytes: paged.stats.bytesUp - after.bytesUp }, before, after });
     spent += alone.ms;
   }
   while (unpaged.results.length < paged.results.length) await unpaged.step();

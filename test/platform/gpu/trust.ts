@@ -7,6 +7,7 @@ import { WebGpuDevice } from "../../../src/webgpu/device.ts";
 import { opTests } from "../../ops/index.ts";
 import { disagreement } from "../../support/agreement.ts";
 import { runOp, sameBits } from "../../support/run-op.ts";
+import { agreementOn, varies, variantDevices } from "../../support/variants.ts";
 
 /** What a runtime lends to the program. */
 export interface Host {
@@ -33,8 +34,12 @@ export async function trust(host: Host): Promise<Outcome> {
     if (problem === undefined) passed++;
     else failures.push(`${name}${problem}`);
   };
-  await checkOps(device, settle);
-  host.say(`ops: ${passed} passed, ${failures.length} failed`);
+  for (const one of [device, ...(await variantDevices(host.gpu, host.say))]) {
+    const before = passed;
+    await checkOps(one, settle);
+    host.say(`ops, ${one.build} kernels: ${passed - before} passed, ${failures.length} failed`);
+    if (one !== device) await one.dispose();
+  }
   await checkCurve(device, host, settle);
   const { buffers } = device.memory;
   settle("live buffers at the end", buffers === 0 ? undefined : `: expected 0, got ${buffers}`);
@@ -46,7 +51,7 @@ export async function trust(host: Host): Promise<Outcome> {
 type Settle = (name: string, problem: string | undefined) => void;
 
 async function checkOps(device: WebGpuDevice, settle: Settle): Promise<void> {
-  for (const test of opTests) {
+  for (const test of opTests.filter(({ op }) => !device.variants.length || varies(op as Op, device))) {
     const { op, reference } = test;
     for (const item of test.cases) {
       const first = await runOp(device, test, item);
@@ -54,10 +59,10 @@ async function checkOps(device: WebGpuDevice, settle: Settle): Promise<void> {
       const want = reference(structuredClone(item.inputs), item.params);
       const problems = Object.entries(first).map(([operand, actual]) => {
         if (!sameBits(actual, second[operand])) return ` ${operand}: two runs differ`;
-        const problem = disagreement(actual, want[operand], op.agreement);
+        const problem = disagreement(actual, want[operand], agreementOn(op as Op, device));
         return problem && ` ${operand}${problem}`;
       });
-      settle(`${op.name}, ${item.name}:`, problems.find((problem) => problem !== undefined));
+      settle(`${op.name} (${device.build}), ${item.name}:`, problems.find((problem) => problem !== undefined));
     }
   }
 }
