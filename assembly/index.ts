@@ -14,6 +14,7 @@ export { attentionBackward } from "./attention-backward";
 export { swiglu } from "./swiglu";
 export { swigluBackward } from "./swiglu-backward";
 export { embedding } from "./embedding";
+export { softmaxSlices } from "./softmax-slices";
 export { embedding4bit } from "./embedding-4bit";
 export { crossEntropy } from "./cross-entropy";
 export { sumSquares } from "./sum-squares";

@@ -11,6 +11,7 @@ import { BatchPass } from "../src/nn/batch-pass.ts";
 import { DecodePass } from "../src/nn/decode-pass.ts";
 import type { Llama } from "../src/nn/llama.ts";
 import { LossHead } from "../src/nn/loss-head.ts";
+import { place } from "../src/nn/placing.ts";
 import { multiplyBackward, type Weight } from "../src/nn/weight.ts";
 import { dequantizeTensor } from "../src/quant/dequantize-tensor.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
@@ -57,14 +58,13 @@ async function outcome(device: Device, model: Llama): Promise<Record<string, Flo
   const logits = await decode.append([...batch.ids.subarray(0, LENGTH)]);
   decode.dispose();
   const rows = BATCH * LENGTH;
-  const head = new LossHead(model, rows);
+  const { value: { head, found }, tensors } = place(device, (memory) => ({ head: new LossHead(model, rows, memory), found: LossHead.allocateRows(memory, model, rows) }));
   const [x, d, loss, targets] = [device.allocate("f32", [rows, HIDDEN], "x"), device.allocate("f32", [rows, HIDDEN], "d"), device.allocate("f32", [rows], "loss"), device.allocate("i32", [rows], "targets")];
   device.write(x, normals(rows * HIDDEN, 3));
   device.write(targets, batch.targets);
-  head.run(x, rows, batch.targets, targets, loss, 1 / rows, d);
+  await head.run([{ x, rows, targets: batch.targets, targetTensor: targets, loss, d, found }], 1 / rows);
   const gradient = (await device.read(d)) as Float32Array;
-  head.dispose();
-  for (const tensor of [x, d, loss, targets]) device.free(tensor);
+  for (const tensor of [...tensors, x, d, loss, targets]) device.free(tensor);
   return { losses: Float32Array.from(losses), logits, gradient };
 }
 

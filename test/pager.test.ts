@@ -125,6 +125,42 @@ pager("P2: pages of any sizes move between 2 (W − k largest) and 2 (W − k sm
     assert.is(here.device.bytesUp, here.pager.stats.bytesUp);
   }), { numRuns: 150 }));
 
+pager("layers of one size and slices of the head of another: all that a run does moves what the simulator says, and between P2's bounds", async () => {
+  const [layers, slices, bottom] = [12, 7, 4];
+  const pages = layers + slices;
+  const sizes = up(pages).map((i) => (i < layers ? 9 : i < pages - 1 ? 8 : 3)); // the last slice is shorter
+  const whole = [...up(pages), ...up(pages).reverse()];
+  for (const frames of [2, 5, 11, 18]) {
+    const here = world(sizes, frames);
+    const moved = async (plan: Plan): Promise<number> => {
+      const before = here.pager.stats.bytesUp;
+      await run(here, plan);
+      return (here.pager.stats.bytesUp - before) / UNIT;
+    };
+    await run(here, new Plan(whole));
+    const bytes = await moved(new Plan(whole));
+    const sorted = [...sizes].sort((a, b) => b - a);
+    assert.ok(bytes >= 2 * (sum(sizes) - sum(sorted.slice(0, frames))) && bytes <= 2 * (sum(sizes) - sum(sorted.slice(-frames))), `${bytes} units with ${frames} frames`);
+    // Trained from layer 4 on, with an evaluation and a token after every step: no palindrome any more.
+    const mixed = new Plan([...up(pages), ...up(pages).slice(bottom).reverse(), ...up(pages), ...up(layers), ...up(pages)]);
+    const mixedWorld = world(sizes, frames);
+    const got: number[] = [];
+    for (let i = 0; i < 3; i++) got.push(...(await run(mixedWorld, mixed)));
+    assert.is(sum(got), sum(belady(Array<readonly number[]>(5).fill(mixed.uses).flat(), frames).slice(0, 3 * mixed.uses.length)));
+  }
+});
+
+pager("as many sweeps become one as make a step load the fewest pages", () => {
+  const best = (limit: number, count: number, bytes: number, frames?: number): number =>
+    new Pager(new CountingDevice("webgpu", limit), up(10).map((i) => page(i)), { frames }).bestTogether(count, bytes);
+  const room = (frames: number): number => ROOM + frames * UNIT;
+  assert.is(best(Infinity, 8, 1e9, 2), 8); // memory is no matter
+  assert.is(best(room(10), 8, UNIT), 1); // with a frame for every page nothing moves anyway
+  assert.is(best(room(2), 8, UNIT), 1); // two frames must stay
+  assert.is(best(room(4), 8, UNIT), 3); // 3 sweeps of 8 pages; 8 of 6 alone, 4 of 7 in pairs
+  assert.is(best(room(9), 2, 5 * UNIT), 1); // 2 sweeps of 1 page are less than one of 6
+});
+
 pager("P3: with a frame for every page nothing moves after the first sweep, and nothing is read ahead", async () => {
   const here = world([3, 1, 2], 9);
   await run(here, training(3));

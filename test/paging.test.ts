@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import { loadModel } from "../src/commands/language-model.ts";
 import { quantize } from "../src/commands/quantize.ts";
 import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
+import { planSteps } from "../src/data/step-plan.ts";
 import { loadDataset } from "../src/data/dataset.ts";
 import type { Device } from "../src/device.ts";
 import { FormatError, MemoryError } from "../src/errors.ts";
@@ -20,13 +21,28 @@ import { integers } from "./support/numbers.ts";
 
 const LAYERS = 6; // of the demo model
 const PAGE = 205_056; // bytes of one of them in NF4 with double quantization, tensors on multiples of 256
+const SLICES = 8, SLICE = 256 * 192 * 4; // of its head, and their bytes
+const PAGES = LAYERS + SLICES;
 
 const folder = await mkdtemp(join(tmpdir(), "nibblelm-paging-"));
 const MODEL = join(folder, "demo-nf4");
 const lines = Array.from({ length: 8 }, (_, i) => JSON.stringify({ input_ids: [...integers(5 + ((i * 5) % 7), i + 1, 2048)] }));
 const DATA = { name: "rows.jsonl", bytes: new TextEncoder().encode(lines.join("\n")) };
 const STEPS = 2, MICRO_BATCHES = 2, BATCH = 2;
+const HIDDEN = 192;
+const STATES = LAYERS * 4 * (2 * (192 + 192) + 2 * (192 + 64) + 3 * (192 + 512)); // r 4: A and B of q, o, then k, v, then the MLP
+const TOKENS = paddedTokens(); // of the whole run, padding counted
 let runs = 0;
+
+function paddedTokens(): number {
+  const plan = planSteps({ rows: lines.length, batchSize: BATCH, accumulation: MICRO_BATCHES, epochs: 1, maxSteps: STEPS, seed: 7, shuffle: true });
+  let tokens = 0;
+  for (let step = 0; step < STEPS; step++) {
+    const lengths = plan.rowsOf(step).map((row) => 5 + ((row * 5) % 7));
+    for (let at = 0; at < lengths.length; at += BATCH) tokens += BATCH * Math.max(...lengths.slice(at, at + BATCH));
+  }
+  return tokens;
+}
 
 interface Run { readonly result: TrainResult; readonly adapter: Buffer; readonly losses: number[] }
 
@@ -46,15 +62,16 @@ function expectSame(got: Run, want: Run, what: string): void {
   assert.ok(got.adapter.equals(want.adapter), `${what}: adapter bytes`);
 }
 
-/** Every micro-batch loads 2 (L − k) pages and the first L − k + L; every batch of the evaluation L − k or one more. */
-function expectLoads(stats: PagingStats | undefined, frames: number): void {
-  const missing = LAYERS - frames;
-  const training = frames + STEPS * MICRO_BATCHES * 2 * missing;
+/** Every sweep loads 2 (P − k) pages and the first P − k + P; every batch of the evaluation P − k or one more. */
+function expectLoads(stats: PagingStats | undefined, frames: number, sweeps = STEPS): void {
+  const missing = PAGES - frames;
+  const training = frames + sweeps * 2 * missing;
   const evaluations = lines.length / BATCH;
-  const { loads, ...rest } = stats!;
-  assert.equal([rest.pages, rest.frames, rest.frameBytes, rest.peakFrameBytes, rest.bytesUp, rest.bytesDown], [LAYERS, frames, PAGE, frames * PAGE, loads * PAGE, 0]);
+  const { loads, bytesUp, ...rest } = stats!;
+  assert.equal([rest.pages, rest.layers, rest.frames, rest.frameBytes, rest.peakFrameBytes, rest.bytesDown], [PAGES, LAYERS, frames, PAGE, frames * PAGE, 0]);
   assert.ok(loads >= training + evaluations * missing - missing && loads <= training + evaluations * (missing + 1), `${loads} loads with ${frames} frames`);
-  if (frames === LAYERS) assert.is(loads, LAYERS);
+  assert.ok(bytesUp >= loads * SLICE && bytesUp <= loads * PAGE, `${bytesUp} bytes in ${loads} loads`);
+  if (frames === PAGES) assert.equal([loads, bytesUp], [PAGES, LAYERS * PAGE + SLICES * SLICE]);
 }
 
 async function answer(device: Device, paging?: PagingOptions): Promise<{ ids: readonly number[]; loads: number; loss: number }> {
@@ -94,7 +111,37 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     await using device = await make();
     expectSame(await run(device, { paging: { frames: 2, hostMemory: 3 * PAGE }, gradientCheckpointing: true }), whole, "recomputed activations, little host memory");
   });
+  paging("P4, P6: layers' inputs and AdamW's states on the host, in a file if need be, train to the same bits; the same goes down and up", async () => {
+    await using resident = await make();
+    const whole = await run(resident);
+    for (const hostMemory of brief ? [undefined] : [undefined, 100_000]) {
+      await using device = await make();
+      const before = device.memory.buffers;
+      const paged = await run(device, { activationOffloading: true, optim: "paged_adamw", paging: { frames: 2, hostMemory } });
+      expectSame(paged, whole, `${hostMemory} bytes of host memory`);
+      const { bytesUp, bytesDown, activationBytes, optimizerBytes, loads, spilledBytes } = paged.result.paging!;
+      assert.is(bytesDown, activationBytes + optimizerBytes);
+      const base = bytesUp - bytesDown; // pages of layers, and smaller ones of the head
+      assert.ok(base > 0 && base <= loads * PAGE, `${base} bytes of the base in ${loads} loads`);
+      assert.is(activationBytes, (LAYERS - 1) * 4 * HIDDEN * TOKENS); // all inputs but the top layer's
+      assert.is(optimizerBytes, STEPS * 2 * 4 * STATES);
+      assert.is(spilledBytes > 0, hostMemory !== undefined);
+      assert.is(device.memory.buffers, before, "all memory is given back");
+    }
+  });
   if (brief) return paging.run();
+
+  if (name === "wasm") paging("P8: micro-batches that share a sweep move no more bytes than one, and leave the same bits as one after the other", async () => {
+    for (const gradientAccumulationSteps of [1, 4]) {
+      const options = { gradientAccumulationSteps, evalData: undefined };
+      await using resident = await make();
+      await using device = await make();
+      const paged = await run(device, { ...options, paging: { frames: 4 } });
+      expectSame(paged, await run(resident, options), `${gradientAccumulationSteps} micro-batches`);
+      const { loads, microBatchesTogether } = paged.result.paging!;
+      assert.equal([loads, microBatchesTogether], [4 + STEPS * 2 * (PAGES - 4), gradientAccumulationSteps]);
+    }
+  });
 
   paging("only the top layers trained", async () => {
     const top = { targetModules: "model\\.layers\\.[45]\\..*_proj" };
@@ -102,35 +149,53 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     await using device = await make();
     const paged = await run(device, { ...top, paging: { frames: 3 } });
     expectSame(paged, await run(resident, top), "top layers");
-    assert.ok(paged.result.paging!.loads < 5 * LAYERS * STEPS * MICRO_BATCHES);
+    assert.ok(paged.result.paging!.loads < 5 * PAGES * STEPS);
   });
 
   paging("every number of frames generates the same tokens and measures the same loss", async () => {
     await using resident = await make();
     const whole = await answer(resident);
-    for (const frames of counts.filter((count) => count === 2 || count === 5)) {
+    for (const frames of counts.filter((count) => count === 2 || count === 7)) {
       await using device = await make();
       const paged = await answer(device, { frames });
       assert.equal(paged.ids, whole.ids);
       assert.is(paged.loss, whole.loss);
-      assert.ok(paged.loads <= LAYERS + 7 * (LAYERS - frames + 1), `${paged.loads} loads with ${frames} frames`);
+      assert.ok(paged.loads <= PAGES + 7 * (PAGES - frames + 1), `${paged.loads} loads with ${frames} frames`);
     }
   });
 
   paging("a limit is kept by the byte; pages fill what it leaves, and the smallest that the error names works", async () => {
     await using resident = await make();
     const whole = await run(resident);
-    await using tight = await make(resident.memory.peak / 2);
+    await using tight = await make(1_000_000);
     const message = await rejects(() => run(tight), MemoryError, /memory: limit for .*: expected at least \d+ bytes, got \d+\n {2}hint/);
     const smallest = Number(/at least (\d+)/.exec(message)![1]);
-    for (const frames of counts.filter((count) => count === 2 || count === 4)) {
+    // What the program takes of the same memory, and what it needs to save, is asked for on top.
+    const shared = await rejects(() => run(tight, { paging: { program: () => 1_000_000 } }), MemoryError, /at least/);
+    assert.is(Number(/at least (\d+)/.exec(shared)![1]), smallest + 1_000_000 + 6 * 4 * STATES);
+    for (const frames of counts.filter((count) => count === 2 || count === 7)) {
       const limit = smallest + (frames - 2) * PAGE;
       await using device = await make(limit);
-      const paged = await run(device, { paging: { hostMemory: 0 } });
+      const paged = await run(device, { activationOffloading: true, optim: "paged_adamw", paging: { hostMemory: 0 } });
       expectSame(paged, whole, `${limit} bytes`);
-      assert.is(paged.result.paging!.frames, frames);
+      assert.equal([paged.result.paging!.frames, paged.result.paging!.microBatchesTogether], [frames, 1]);
       assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
     }
+    // By itself a run pages no more than its limit asks for: the base, then recomputing, then inputs, then the optimizer.
+    const ladder: number[] = [];
+    for (const part of counts.length > 2 ? [0, 0.1, 0.3, 0.6, 2] : [0, 0.3]) {
+      const limit = Math.ceil(smallest + part * (resident.memory.peak - smallest));
+      await using device = await make(limit);
+      const paged = await run(device, { onProgress: (event) => {
+        if (event.phase === "ready") ladder.push(Number(event.recompute) + Number(event.arrangement.stacked) + Number(event.arrangement.pagedOptimizer));
+      } });
+      expectSame(paged, whole, `${limit} bytes`);
+      assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
+      assert.is(paged.result.paging === undefined, part === 2);
+    }
+    assert.is(ladder[0], 3, String(ladder));
+    assert.equal(ladder, [...ladder].sort().reverse());
+    if (counts.length > 2) assert.is(ladder.at(-1), 0);
   });
 
   paging("a file that changes or becomes shorter stops the run, names the layer and leaves the last checkpoint", async () => {
@@ -161,7 +226,7 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
   paging.run();
 }
 
-onDevice("wasm", (limit) => WasmDevice.create({ wasm: kernels, ...(limit === undefined ? {} : { hostMemory: limit }) }), [2, 3, 4, 5, 6]);
+onDevice("wasm", (limit) => WasmDevice.create({ wasm: kernels, ...(limit === undefined ? {} : { hostMemory: limit }) }), [2, 7, 13, 14]);
 onDevice("wasm, 3 threads", () => WasmDevice.create({ wasm: kernels, threads: 3, workers: nodeWorkers }), [3], true);
 const gpu = await webGpuDevice();
 if (gpu) onDevice(gpu.description, async (limit) => (await webGpuDevice(limit === undefined ? {} : { gpuMemory: limit }))!, [2, 3]);
@@ -178,7 +243,7 @@ if (gpu) {
     await using resident = (await webGpuDevice())!;
     const paged = await run(device, dense);
     expectSame(paged, await run(resident, { model: dense.model }), "quantized while loading");
-    assert.equal([paged.result.paging!.bytesRead, paged.result.paging!.stalls, paged.result.paging!.peakHostBytes], [0, 0, LAYERS * PAGE]);
+    assert.equal([paged.result.paging!.bytesRead, paged.result.paging!.peakHostBytes], [SLICES * SLICE, LAYERS * PAGE + SLICES * SLICE]);
     await rejects(() => run(device, { ...dense, paging: { frames: 2, hostMemory: 3 * PAGE } }), MemoryError, /host memory for layers that were quantized: expected at most 615168 bytes/);
   });
 }

@@ -33,6 +33,7 @@ interface Kinds {
   /** `all-linear`, names, or a regular expression. */
   targets: string | string[];
   quantize: "nf4" | "fp4" | "none";
+  optim: "adamw" | "paged_adamw";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
   /** Hugging Face's long names too: `bfloat16`. */
@@ -51,6 +52,7 @@ export type Kind = keyof Kinds;
 export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   tristate: ["auto", "true", "false"],
   quantize: ["nf4", "fp4", "none"],
+  optim: ["adamw", "paged_adamw"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
   dtype: ["f32", "f16", "bf16"],
@@ -112,6 +114,8 @@ export const OPTIONS = {
   "per-device-eval-batch-size": { kind: "integer", group: "Model and data", hint: "N", default: 1, help: "sequences computed together" },
   "gradient-accumulation-steps": { kind: "integer", group: "Training", hint: "N", default: D.gradientAccumulationSteps, help: "batches in one optimizer step" },
   "gradient-checkpointing": { kind: "tristate", group: "Training", default: "auto", help: "recompute activations to save memory; auto does when they would take over 1 GiB" },
+  "activation-offloading": { kind: "switch", group: "Training", default: false, help: "keep the layers' inputs in host memory between forward and backward (implies gradient checkpointing); done by itself when they do not fit" },
+  optim: { kind: "optim", group: "Training", default: D.optim, help: "paged_adamw keeps AdamW's states in host memory; adamw does so only when they do not fit. Same results" },
   "save-steps": { kind: "integer", group: "Training", hint: "N", default: D.saveSteps, help: "save a checkpoint every N steps; 0 saves only the result" },
   resume: { kind: "optional", group: "Training", hint: "[PATH]", help: "go on from a checkpoint; without PATH from the newest of the output folder. Options not given are the checkpoint's" },
 
@@ -141,9 +145,9 @@ export const OPTIONS = {
   polite: { kind: "switch", group: "Machine", default: false, help: "rank below all other programs, and give up threads while they want the CPU" },
   "cpu-share": { kind: "number", group: "Machine", hint: "X", default: 1, help: "the most of the CPU to use: 0.5 is half of it" },
   "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
-  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "layers of the base on the GPU at a time, at least 2; the others are paged" },
+  "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "pages of the base (a layer, or a slice of the head) on the GPU at a time, at least 2" },
   "gpu-variants": { kind: "variants", group: "Machine", hint: "NAMES", help: "f16 (matrix products staged in half precision), subgroups (sums by subgroups), or both: where the GPU has them; results change a little" },
-  "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
+  "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory of the whole process (on a GPU: for all that is paged); what does not fit is paged from its file, or to one in the output folder" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   port: { kind: "integer", group: "Machine", hint: "N", default: 4142, help: "port on this computer; 0 takes any that is free" },

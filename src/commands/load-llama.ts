@@ -5,52 +5,51 @@ import type { Bnb4Tensor, Checkpoint, DenseTensor } from "../format/checkpoint.t
 import { LINEARS, type LinearName } from "../nn/activations.ts";
 import { DecoderLayer } from "../nn/decoder-layer.ts";
 import { Linear } from "../nn/linear.ts";
-import { linearPath, Llama } from "../nn/llama.ts";
+import { headSlice } from "../nn/head.ts";
+import { linearPath, Llama, type LlamaParts } from "../nn/llama.ts";
 import type { Weight } from "../nn/weight.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { elementsOf, viewTensor, type Tensor } from "../tensor.ts";
-import { PagedLinears } from "./paged-linears.ts";
+import { PagedWeights } from "./paged-weights.ts";
 import { quantizeWhileLoading, type LoadQuantization } from "./quantize-while-loading.ts";
 import { CHUNK, readAsF32 } from "./read-tensor.ts";
 
 export interface LoadOptions {
   /** What linears that are not yet in 4 bits become; without it they stay as they are, in float32. */
   readonly quantization?: LoadQuantization | undefined;
-  /** Keeps the 4-bit linears in pages that share frames; by default everything is on the device. */
+  /** Keeps the 4-bit linears, and a head in floats, in pages that share frames; by default everything is on the device. */
   readonly paging?: PagingOptions | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads a model of the checkpoint's family onto the device, a chunk at a time. Layers that are paged are read when they are
- * used, so the checkpoint must stay open as long as a model with a `pager`. @throws FormatError for a missing tensor
+ * Reads a model of the checkpoint's family onto the device, a chunk at a time. What is paged is read when it is used, so the checkpoint must stay open as long as a model with a `pager`. @throws FormatError for a missing tensor
  */
 export async function loadLlama(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Llama> {
   const { config } = checkpoint;
-  const pages = options.paging && new PagedLinears(device, checkpoint.name, options.paging);
+  const pages = options.paging && new PagedWeights(device, checkpoint.name, options.paging);
   const loader = new Loader(device, checkpoint, options, pages);
-  const table = [config.vocabSize, config.hiddenSize] as const;
-  const embedding = await loader.asStored("model.embed_tokens.weight", table);
   const layers: DecoderLayer[] = [];
   for (let i = 0; i < config.numHiddenLayers; i++) layers.push(await loader.layer(i));
   const norm = await loader.dense("model.norm.weight", [config.hiddenSize]);
-  const head = config.tieWordEmbeddings ? embedding : await loader.asStored("lm_head.weight", table);
+  const ends = await loader.ends();
   loader.finish();
   await device.finish();
-  return new Llama(device, { shape: config, embedding, layers, norm, head, pager: pages?.pager() }, { theta: config.ropeTheta, scaling: config.ropeScaling });
+  return new Llama(device, { shape: config, layers, norm, ...ends, pager: pages?.pager() }, { theta: config.ropeTheta, scaling: config.ropeScaling });
 }
 
 class Loader {
   readonly #device: Device;
   readonly #checkpoint: Checkpoint;
   readonly #options: LoadOptions;
-  readonly #pages: PagedLinears | undefined;
+  readonly #pages: PagedWeights | undefined;
   readonly #staging: Tensor; // u16[CHUNK], for f16 and bf16
+  readonly #into = new Uint8Array(CHUNK); // one chunk of codes after the other
   #done = 0;
   readonly #total: number;
 
-  constructor(device: Device, checkpoint: Checkpoint, options: LoadOptions, pages: PagedLinears | undefined) {
+  constructor(device: Device, checkpoint: Checkpoint, options: LoadOptions, pages: PagedWeights | undefined) {
     this.#pages = pages;
     this.#device = device;
     this.#checkpoint = checkpoint;
@@ -93,6 +92,19 @@ class Loader {
     const weight = await this.#bnb4(source);
     this.#progress(source);
     return weight;
+  }
+
+  /** Embedding and head. */
+  async ends(): Promise<Pick<LlamaParts, "embedding" | "head">> {
+    const { vocabSize, hiddenSize, tieWordEmbeddings } = this.#checkpoint.config;
+    const table = [vocabSize, hiddenSize] as const;
+    const names = ["model.embed_tokens.weight", tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"];
+    const [first, last] = names.map((name) => this.#find(name, table));
+    const pages = this.#pages?.any ? this.#pages : undefined;
+    const slices = pages && last.kind === "dense" ? pages.head(last, headSlice(this.#checkpoint.config)) : undefined;
+    const embedding = pages && first.kind === "dense" ? pages.embedding(first, tieWordEmbeddings ? slices : undefined) : await this.asStored(names[0], table);
+    const whole = async (): Promise<Weight> => (tieWordEmbeddings && embedding.kind !== "rows" ? embedding : this.asStored(names[1], table));
+    return { embedding, head: slices ?? (await whole()) };
   }
 
   async layer(i: number): Promise<DecoderLayer> {
@@ -141,7 +153,8 @@ class Loader {
     const packed = device.allocate("u8", [bytes], source.name);
     for (let at = 0; at < bytes; at += CHUNK) {
       this.#options.signal?.throwIfAborted();
-      const part = await source.packed(at, Math.min(at + CHUNK, bytes));
+      const end = Math.min(at + CHUNK, bytes);
+      const part = await source.packed(at, end, this.#into.subarray(0, end - at));
       device.write(viewTensor(packed, [part.length], at), part);
     }
     const absmax = await source.absmax();

@@ -2,6 +2,7 @@ import type { Device } from "../device.ts";
 import { attention, attentionBackward, matmulNt } from "../ops/index.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LinearScratch } from "./linear.ts";
+import type { Allocator } from "./placing.ts";
 import type { LlamaShape, Span } from "./shape.ts";
 
 export const LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
@@ -28,7 +29,7 @@ export function activationBytes(shape: LlamaShape, rows: number, rank: number): 
   return 4 * rows * (2 * heads + 2 * kv + hidden + 2 * inner + shape.numAttentionHeads + 2 + LINEARS.length * rank);
 }
 
-export function allocateActivations(device: Device, shape: LlamaShape, rows: number, rank: number, label: string): LayerActivations {
+export function allocateActivations(device: Allocator, shape: LlamaShape, rows: number, rank: number, label: string): LayerActivations {
   const { hidden, heads, kv, inner } = widths(shape);
   const make = (name: string, n: number): Tensor => device.allocate("f32", [rows, n], `${label}.${name}`);
   return {
@@ -46,7 +47,7 @@ export interface LayerScratch extends LinearScratch {
   readonly inner: Tensor; // f32[rows, intermediate]
 }
 
-export function allocateScratch(device: Device, shape: LlamaShape, rows: number, rank: number, dropout: boolean): LayerScratch {
+export function allocateScratch(device: Allocator, shape: LlamaShape, rows: number, rank: number, dropout: boolean): LayerScratch {
   const { hidden, heads, inner } = widths(shape);
   const make = (name: string, n: number): Tensor => device.allocate("f32", [rows, n], `scratch.${name}`);
   return {
@@ -65,7 +66,7 @@ export interface LayerGradients {
   readonly inner: Tensor; // f32[rows, intermediate]
 }
 
-export function allocateGradients(device: Device, shape: LlamaShape, rows: number): LayerGradients {
+export function allocateGradients(device: Allocator, shape: LlamaShape, rows: number): LayerGradients {
   const { hidden, heads, kv, inner } = widths(shape);
   const make = (name: string, n: number): Tensor => device.allocate("f32", [rows, n], `gradient.${name}`);
   return { normed: make("normed", hidden), attended: make("attended", heads), q: make("q", heads), k: make("k", kv), v: make("v", kv), inner: make("inner", inner) };

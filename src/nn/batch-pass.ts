@@ -1,13 +1,20 @@
 import type { Device } from "../device.ts";
+import type { HostTier } from "../pager/host-tier.ts";
+import type { Pager } from "../pager/pager.ts";
+import type { CopyStats } from "../pager/paging-stats.ts";
 import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
-import { activationBytes, allocateActivations, allocateGradients, allocateScratch, reserveScratch, type LayerActivations, type LayerGradients, type LayerScratch } from "./activations.ts";
+import { activationBytes, allocateGradients, allocateScratch, reserveScratch, type LayerGradients, type LayerScratch } from "./activations.ts";
+import { BoundaryStack } from "./boundary-stack.ts";
 import type { Rotation } from "./decoder-layer.ts";
+import { embed } from "./embedding.ts";
+import { pagesOf } from "./head.ts";
 import type { DropoutPosition } from "./linear.ts";
 import type { Llama } from "./llama.ts";
-import { LossHead } from "./loss-head.ts";
+import { LossHead, type HeadTask } from "./loss-head.ts";
+import { allocateMicroBatch, type MicroBatch, type MicroBatchSizes } from "./micro-batch.ts";
+import { bytesToPlace, place, tryPlace, type Allocator, type Placed } from "./placing.ts";
 import { rowsOf, type Span } from "./shape.ts";
-import { lookUp } from "./weight.ts";
 
 /** Sequences of one length, padded on the right; a causal model never looks at the padding. */
 export interface Batch {
@@ -29,25 +36,36 @@ export interface BatchPassOptions {
   /** Keep only each layer's input and run its forward pass again in the backward pass. */
   readonly recompute: boolean;
   readonly dropout: boolean;
+  /** Where the inputs of layers wait between forward and backward, which recomputes; by default on the device. */
+  readonly stack?: HostTier | undefined;
 }
 
-/** Forward and backward over whole sequences: training and evaluation. A step allocates nothing. */
+/** A micro-batch on its way through the layers. */
+interface Task {
+  readonly on: MicroBatch;
+  readonly stack: BoundaryStack | undefined;
+  readonly batch: Batch;
+  readonly span: Span;
+  readonly loss: Tensor; // f32[rows]
+  readonly dropout: DropoutPosition | undefined;
+}
+
+/** Forward and backward over whole sequences: training and evaluation. A step allocates nothing but the first. */
 export class BatchPass {
   readonly #model: Llama;
   readonly #device: Device;
   readonly #options: BatchPassOptions;
-  readonly #kept: LayerActivations[]; // one a layer, or one for all
-  readonly #boundary: Tensor[]; // f32[rows, hidden]: input of layer i; the last one is the output
+  readonly #sizes: MicroBatchSizes;
+  readonly #first: MicroBatch;
+  /** More of them, that share every sweep over the pages with the first. */
+  #others: Placed<MicroBatch>[] | undefined;
+  readonly #stacks: BoundaryStack[] = []; // one a micro-batch, if inputs are stacked
   readonly #scratch: LayerScratch;
   readonly #gradients: LayerGradients | undefined;
-  readonly #d: Tensor | undefined; // f32[rows, hidden]
-  readonly #rotation: Rotation;
-  readonly #ids: Tensor; // i32[rows]
-  readonly #targets: Tensor; // i32[rows]
+  readonly #rope: Pick<Rotation, "cos" | "sin">;
   readonly #loss: Tensor; // f32[microBatches, rows]
   readonly #head: LossHead;
-  /** The lowest layer with an adapter: the backward pass ends there. */
-  readonly #bottom: number;
+  readonly #tensors: readonly Tensor[];
   readonly #forwardPlan: Plan;
   readonly #trainPlan: Plan;
 
@@ -55,30 +73,31 @@ export class BatchPass {
     this.#model = model;
     this.#device = model.device;
     this.#options = options;
-    const { device, shape } = model;
+    const { shape } = model;
     const rows = options.batch * options.length;
-    const layers = shape.numHiddenLayers;
     const first = model.layers.findIndex((layer) => Object.values(layer.linears).some((linear) => linear.loras.length > 0));
-    this.#bottom = first < 0 ? layers : first;
-    const up = model.layers.map((_, i) => i);
+    const stacked = options.stack !== undefined && options.training;
+    this.#sizes = { ...options, recompute: options.recompute || stacked, stacked, rows, bottom: first < 0 ? shape.numHiddenLayers : first };
+    const layers = model.layers.map((_, i) => i);
+    const up = [...layers, ...pagesOf(model.head)];
     this.#forwardPlan = new Plan(up);
-    this.#trainPlan = new Plan([...up, ...up.slice(this.#bottom).reverse()]);
-    const shared = allocateActivations(device, shape, rows, options.rank, "activations");
-    const keepAll = options.training && !options.recompute;
-    this.#kept = model.layers.map((_, i) =>
-      keepAll && i >= this.#bottom && i < layers - 1 ? allocateActivations(device, shape, rows, options.rank, `activations.${i}`) : shared);
-    const boundaries = options.training ? layers + 1 : 2;
-    const stream = Array.from({ length: boundaries }, (_, i) => device.allocate("f32", [rows, shape.hiddenSize], `residual.${i}`));
-    this.#boundary = Array.from({ length: layers + 1 }, (_, i) => stream[options.training ? i : i % 2]);
-    this.#scratch = allocateScratch(device, shape, rows, options.rank, options.dropout);
-    this.#gradients = options.training ? allocateGradients(device, shape, rows) : undefined;
-    this.#d = options.training ? device.allocate("f32", [rows, shape.hiddenSize], "gradient.residual") : undefined;
-    this.#ids = device.allocate("i32", [rows], "ids");
-    this.#targets = device.allocate("i32", [rows], "targets");
-    this.#loss = device.allocate("f32", [options.microBatches, rows], "loss");
-    this.#rotation = { ...model.allocateRope(options.length), positions: device.allocate("i32", [rows], "positions") };
-    this.#head = new LossHead(model, rows);
-    reserveScratch(device, shape, { batch: options.batch, length: options.length, keyLength: options.length }, options.training);
+    this.#trainPlan = new Plan([...up, ...up.slice(this.#sizes.bottom).reverse()]);
+    const { value, tensors } = place(this.#device, (memory) => ({
+      first: allocateMicroBatch(memory, model, this.#sizes),
+      scratch: allocateScratch(memory, shape, rows, options.rank, options.dropout),
+      gradients: options.training ? allocateGradients(memory, shape, rows) : undefined,
+      loss: memory.allocate("f32", [options.microBatches, rows], "loss"),
+      head: new LossHead(model, rows, memory),
+    }));
+    this.#first = value.first;
+    this.#scratch = value.scratch;
+    this.#gradients = value.gradients;
+    this.#loss = value.loss;
+    this.#head = value.head;
+    this.#rope = model.allocateRope(options.length);
+    this.#tensors = [...tensors, ...Object.values(this.#rope)];
+    this.#addStack();
+    reserveScratch(this.#device, shape, { batch: options.batch, length: options.length, keyLength: options.length }, options.training);
   }
 
   /** Bytes that a pass with these options would allocate, to choose `recompute` before anything is. */
@@ -91,77 +110,139 @@ export class BatchPass {
     return sets * activationBytes(shape, rows, options.rank) + 4 * rows * shape.hiddenSize * boundaries + working + LossHead.bytes(model, rows);
   }
 
-  #upload({ batch, length, ids, targets }: Batch): Span {
-    this.#device.write(this.#ids, ids);
-    this.#device.write(this.#targets, targets);
-    this.#device.write(this.#rotation.positions, Int32Array.from({ length: batch * length }, (_, row) => row % length));
-    return { batch, length, keyLength: length };
+  #addStack(): void {
+    const { stack, training } = this.#options;
+    const { rows, bottom } = this.#sizes;
+    const { numHiddenLayers, hiddenSize } = this.#model.shape;
+    if (stack && training) this.#stacks.push(new BoundaryStack(stack, numHiddenLayers, bottom, rows * hiddenSize));
   }
 
-  #forwardLayer(i: number, span: Span, dropout?: DropoutPosition): void {
-    this.#model.layers[i].forward(this.#device, span, this.#boundary[i], this.#boundary[i + 1], this.#kept[i], this.#scratch, this.#rotation, dropout);
+  /** Bytes that went to the stack and came back; undefined without one. */
+  get stacked(): CopyStats | undefined {
+    if (!this.#stacks.length) return undefined;
+    const sum = (way: keyof CopyStats): number => this.#stacks.reduce((bytes, { pages }) => bytes + pages[way], 0);
+    return { bytesUp: sum("bytesUp"), bytesDown: sum("bytesDown") };
   }
 
-  async #forward(span: Span, dropout?: DropoutPosition): Promise<void> {
-    lookUp(this.#device, this.#model.embedding, this.#ids, this.#boundary[0], rowsOf(span));
-    for (let i = 0; i < this.#model.layers.length; i++) {
-      await this.#model.pager?.use(i);
-      this.#forwardLayer(i, span, dropout);
+  /** To be awaited before frames of the base take the device's memory. */
+  async prepare(): Promise<void> {
+    await this.#stacks[0]?.pages.prepare(this.#first.boundary[0]);
+  }
+
+  async #begin(on: MicroBatch, given: Batch, slot: number, stack?: BoundaryStack, dropout?: DropoutPosition): Promise<Task> {
+    const { batch, length, ids, targets } = given;
+    const rows = batch * length;
+    this.#device.write(on.ids, ids);
+    this.#device.write(on.targets, targets);
+    this.#device.write(on.positions, Int32Array.from({ length: rows }, (_, row) => row % length));
+    await embed(this.#device, this.#model.embedding, ids, on.ids, on.boundary[0]);
+    return { on, stack, batch: given, span: { batch, length, keyLength: length }, loss: viewTensor(this.#loss, [rows], slot * this.#sizes.rows), dropout };
+  }
+
+  #forwardLayer(i: number, { on, span, dropout }: Task): void {
+    this.#model.layers[i].forward(this.#device, span, on.boundary[i], on.boundary[i + 1], on.kept[i], this.#scratch, this.#rotation(on), dropout);
+  }
+
+  /** Input of layer i. */
+  #input(i: number, { on, span }: Task): Tensor {
+    return viewTensor(on.boundary[i], [rowsOf(span), this.#model.shape.hiddenSize]);
+  }
+
+  #rotation({ positions }: MicroBatch): Rotation {
+    return { ...this.#rope, positions };
+  }
+
+  /** All tasks through every layer before the next one is needed, and through the head: its losses, and for training its gradients. */
+  async #forward(tasks: readonly Task[], scale: number, training: boolean): Promise<void> {
+    const { layers, pager } = this.#model;
+    for (let i = 0; i < layers.length; i++) {
+      await pager?.use(i);
+      for (const task of tasks) {
+        await task.stack?.push(i, this.#input(i, task));
+        this.#forwardLayer(i, task);
+      }
+    }
+    const ends = tasks.map(({ on, span, batch, loss }): HeadTask => ({
+      x: on.boundary[layers.length], rows: rowsOf(span), targets: batch.targets, targetTensor: on.targets, loss, d: training ? on.d : undefined, found: on.found,
+    }));
+    await this.#head.run(ends, scale);
+  }
+
+  async #backward(tasks: readonly Task[]): Promise<void> {
+    const { layers, pager } = this.#model;
+    const last = layers.length - 1;
+    const { bottom, recompute } = this.#sizes;
+    for (let i = last; i >= bottom; i--) {
+      await pager?.use(i);
+      for (const task of tasks) {
+        const { on, span, dropout } = task;
+        await task.stack?.pop(i, this.#input(i, task));
+        // The top layer's activations are still there if nobody shares them. Recomputing also rewrites boundary i + 1, with the same bits.
+        if (recompute && (i !== last || tasks.length > 1)) this.#forwardLayer(i, task);
+        layers[i].backward(this.#device, span, on.boundary[i], on.d!, on.kept[i], this.#gradients!, this.#scratch, this.#rotation(on), dropout, i > bottom);
+      }
     }
   }
 
-  #lossRows(slot: number, rows: number): Tensor {
-    return viewTensor(this.#loss, [rows], slot * this.#options.batch * this.#options.length);
-  }
-
-  /** Queues the loss of every row of `batch` into slot `slot`. */
-  async evaluate(batch: Batch, slot = 0): Promise<void> {
+  /** Queues the loss of every row of `batch`. */
+  async evaluate(batch: Batch): Promise<void> {
     await this.#model.pager?.begin(this.#forwardPlan);
-    const span = this.#upload(batch);
-    const rows = rowsOf(span);
-    await this.#forward(span);
-    this.#head.run(this.#boundary[this.#model.layers.length], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), 1);
+    await this.#forward([await this.#begin(this.#first, batch, 0)], 1, false);
   }
 
   /**
-   * Queues forward and backward; gradients are added to the adapters'.
+   * Queues forward and backward of the micro-batches of an optimizer step; gradients are added to the adapters', those of
+   * the first one first. With pages, as many micro-batches as memory has room for share a sweep over the layers.
    * @param scale 1 / target tokens of the whole optimizer step.
    */
-  async train(batch: Batch, slot: number, scale: number, dropout?: DropoutPosition): Promise<void> {
-    await this.#model.pager?.begin(this.#trainPlan);
-    const span = this.#upload(batch);
-    const rows = rowsOf(span);
-    const last = this.#model.layers.length - 1;
-    await this.#forward(span, dropout);
-    const d = this.#d!;
-    this.#head.run(this.#boundary[last + 1], rows, batch.targets, this.#targets, this.#lossRows(slot, rows), scale, d);
-    for (let i = last; i >= this.#bottom; i--) {
-      await this.#model.pager?.use(i);
-      // The top layer's activations are still there. Recomputing also rewrites boundary i + 1, with the same bits.
-      if (this.#options.recompute && i !== last) this.#forwardLayer(i, span, dropout);
-      this.#model.layers[i].backward(this.#device, span, this.#boundary[i], d, this.#kept[i], this.#gradients!, this.#scratch, this.#rotation, dropout, i > this.#bottom);
+  async train(batches: readonly Batch[], scale: number, dropout?: (microBatch: number) => DropoutPosition): Promise<void> {
+    const { pager } = this.#model;
+    if (pager) this.#others ??= await this.#placeOthers(pager);
+    const places = [this.#first, ...(this.#others ?? []).map(({ value }) => value)];
+    for (let at = 0; at < batches.length; at += places.length) {
+      await pager?.begin(this.#trainPlan);
+      const tasks: Task[] = [];
+      for (const [i, batch] of batches.slice(at, at + places.length).entries()) tasks.push(await this.#begin(places[i], batch, at + i, this.#stacks[i], dropout?.(at + i)));
+      await this.#forward(tasks, scale, true);
+      await this.#backward(tasks);
     }
+  }
+
+  /** A stack of its own for each must have room on the host. */
+  get #mostTogether(): number {
+    const { stack, microBatches } = this.#options;
+    return stack?.limited ? 1 : microBatches;
+  }
+
+  /** Memory for them is memory that frames do not get: as many as make a step load the fewest pages. */
+  async #placeOthers(pager: Pager): Promise<Placed<MicroBatch>[]> {
+    const build = (memory: Allocator): MicroBatch => allocateMicroBatch(memory, this.#model, this.#sizes, this.#sizes.recompute ? this.#first.kept[0] : undefined);
+    const bytes = bytesToPlace(build);
+    const placed: Placed<MicroBatch>[] = [];
+    for (let left = pager.bestTogether(this.#mostTogether, bytes) - 1; left > 0; left--) {
+      const another = await tryPlace(this.#device, build);
+      if (!another) break;
+      placed.push(another);
+      this.#addStack();
+    }
+    pager.together = placed.length + 1;
+    return placed;
   }
 
   /** Losses of the first `slots` micro-batches, row by row as they were given; the one read-back of a step. */
   async losses(batches: readonly Batch[]): Promise<Float32Array[]> {
-    const stride = this.#options.batch * this.#options.length;
+    const stride = this.#sizes.rows;
     const all = (await this.#device.read(viewTensor(this.#loss, [batches.length, stride]))) as Float32Array;
     return batches.map(({ batch, length }, slot) => all.subarray(slot * stride, slot * stride + batch * length));
   }
 
-  /** Logits of rows [begin, begin + count) of the batch that ran last, f32[count, vocab]. */
+  /** Logits of rows [begin, begin + count) of the batch that was evaluated last, f32[count, vocab]; for tests and tools. */
   logits(begin: number, count: number): Promise<Float32Array> {
-    return this.#head.logits(this.#boundary[this.#model.layers.length], begin, count);
+    return this.#head.logits(this.#first.boundary[this.#model.layers.length], begin, count);
   }
 
   dispose(): void {
     this.#model.pager?.release(); // the next pass may need more
-    this.#head.dispose();
-    const tensors = new Set<Tensor>([...this.#boundary, this.#ids, this.#targets, this.#loss, ...Object.values(this.#rotation)]);
-    for (const kept of this.#kept) for (const t of [...Object.values(kept), ...Object.values(kept.h)]) if ("buffer" in t) tensors.add(t as Tensor);
-    for (const group of [this.#scratch, this.#gradients ?? {}]) for (const t of Object.values(group)) if (t) tensors.add(t as Tensor);
-    if (this.#d) tensors.add(this.#d);
-    for (const tensor of tensors) this.#device.free(tensor);
+    for (const tensor of [...this.#tensors, ...(this.#others ?? []).flatMap(({ tensors }) => tensors)]) this.#device.free(tensor);
   }
 }

@@ -4,9 +4,10 @@ import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { allocateActivations, allocateScratch, reserveScratch, widths, type LayerActivations, type LayerScratch } from "./activations.ts";
 import type { Rotation } from "./decoder-layer.ts";
+import { embed } from "./embedding.ts";
+import { multiplyHead, pagesOf } from "./head.ts";
 import type { Llama } from "./llama.ts";
 import type { Span } from "./shape.ts";
-import { lookUp, multiply } from "./weight.ts";
 
 const PREFILL_ROWS = 128;
 
@@ -25,7 +26,9 @@ export class DecodePass {
   readonly #normed: Tensor; // f32[1, hidden]
   readonly #rstd: Tensor; // f32[1]
   readonly #logits: Tensor; // f32[1, vocab]
-  readonly #plan: Plan;
+  readonly #host: Float32Array; // the same, read
+  readonly #layersPlan: Plan;
+  readonly #wholePlan: Plan; // and the head
   #length = 0;
 
   /** @param capacity the most tokens, prompt and answer together. */
@@ -49,39 +52,42 @@ export class DecodePass {
     this.#normed = device.allocate("f32", [1, shape.hiddenSize], "decode.normed");
     this.#rstd = device.allocate("f32", [1], "decode.rstd");
     this.#logits = device.allocate("f32", [1, shape.vocabSize], "decode.logits");
-    this.#plan = new Plan(model.layers.map((_, i) => i));
+    this.#host = new Float32Array(shape.vocabSize);
+    const layers = model.layers.map((_, i) => i);
+    this.#layersPlan = new Plan(layers);
+    this.#wholePlan = new Plan([...layers, ...pagesOf(model.head)]);
     reserveScratch(device, shape, { batch: 1, length: this.#rows, keyLength: capacity }, false);
   }
 
   /** Tokens in the cache. */
   get length(): number { return this.#length; }
 
-  /** Appends `ids` and returns the logits that follow the last one, f32[vocab]. */
+  /** Appends `ids` and returns the logits that follow the last one, f32[vocab], in an array that the next call fills again. */
   async append(ids: readonly number[]): Promise<Float32Array> {
     let out = this.#stream[0];
     let rows = 0;
     for (let at = 0; at < ids.length; at += this.#rows) {
       const part = Int32Array.from(ids.slice(at, at + this.#rows));
       rows = part.length;
-      out = await this.#appendPart(part);
+      out = await this.#appendPart(part, at + rows < ids.length ? this.#layersPlan : this.#wholePlan);
     }
     const { hiddenSize: n, rmsNormEps: eps } = this.model.shape;
     const last = viewTensor(out, [1, n], (rows - 1) * n);
     this.#device.run(rmsnorm, { x: last, weight: this.model.norm, y: this.#normed, rstd: this.#rstd }, { rows: 1, n, eps });
-    multiply(this.#device, this.model.head, this.#normed, this.#logits, 1);
-    return (await this.#device.read(this.#logits)) as Float32Array;
+    await multiplyHead(this.#device, this.model.pager, this.model.head, this.#normed, this.#logits);
+    return (await this.#device.read(this.#logits, this.#host)) as Float32Array;
   }
 
-  async #appendPart(ids: Int32Array): Promise<Tensor> {
-    await this.model.pager?.begin(this.#plan);
-    const { shape } = this.model;
+  async #appendPart(ids: Int32Array, plan: Plan): Promise<Tensor> {
+    await this.model.pager?.begin(plan);
+    const { embedding, shape } = this.model;
     const { kv } = widths(shape);
     const begin = this.#length;
     const rows = ids.length;
     const span: Span = { batch: 1, length: rows, keyLength: begin + rows };
     this.#device.write(this.#ids, ids);
     this.#device.write(this.#rotation.positions, ids.map((_, i) => begin + i));
-    lookUp(this.#device, this.model.embedding, this.#ids, this.#stream[0], rows);
+    await embed(this.#device, embedding, ids, this.#ids, this.#stream[0]);
     for (const [i, layer] of this.model.layers.entries()) {
       await this.model.pager?.use(i);
       const { k, v } = this.#cache[i];

@@ -3,6 +3,8 @@ import type { Tensor } from "../tensor.ts";
 import { LINEARS, type LinearName } from "./activations.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { DecoderLayer } from "./decoder-layer.ts";
+import type { Embedding } from "./embedding.ts";
+import { isSliced, type Head } from "./head.ts";
 import type { Linear } from "./linear.ts";
 import { ropeTables, type RopeScaling } from "./rope-table.ts";
 import type { LlamaShape } from "./shape.ts";
@@ -10,13 +12,12 @@ import { ownTensors, type Weight } from "./weight.ts";
 
 export interface LlamaParts {
   readonly shape: LlamaShape;
-  /** [vocab, hidden] */
-  readonly embedding: Weight;
+  readonly embedding: Embedding;
   readonly layers: readonly DecoderLayer[];
   readonly norm: Tensor; // f32[hidden]
   /** The embedding again when it is tied. */
-  readonly head: Weight;
-  /** Page i has the linears of layer i; without it everything is on the device. */
+  readonly head: Head;
+  /** Page i has the linears of layer i, those of the head follow; without it everything is on the device. */
   readonly pager?: Pager | undefined;
 }
 
@@ -24,10 +25,10 @@ export interface LlamaParts {
 export class Llama implements LlamaParts {
   readonly device: Device;
   readonly shape: LlamaShape;
-  readonly embedding: Weight;
+  readonly embedding: Embedding;
   readonly layers: readonly DecoderLayer[];
   readonly norm: Tensor;
-  readonly head: Weight;
+  readonly head: Head;
   readonly pager: Pager | undefined;
   readonly #rope: { theta: number; scaling: RopeScaling | undefined };
 
@@ -53,8 +54,8 @@ export class Llama implements LlamaParts {
     const add = (weight: Weight): void => {
       for (const tensor of ownTensors(weight)) tensors.add(tensor);
     };
-    add(this.embedding);
-    add(this.head);
+    if (this.embedding.kind !== "rows") add(this.embedding);
+    if (!isSliced(this.head)) add(this.head);
     for (const layer of this.layers) {
       tensors.add(layer.inputNorm).add(layer.postAttentionNorm);
       for (const { weight, bias } of Object.values(layer.linears)) {

@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { fill } from "../ops/index.ts";
-import { readPieces } from "../pager/pieces.ts";
+import { LANES, PIECE, readPieces } from "../pager/pieces.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 
 /** One low-rank update of one linear: y += scaling · (x Aᵀ) Bᵀ. */
@@ -70,6 +70,11 @@ export class AdapterParameters {
     return { a: a(this.param), b: b(this.param), r: m.r, scaling: m.scaling, ...gradients, ...(dropout ? { dropout } : {}) };
   }
 
+  /** Reads as `read` will, so that a GPU has its buffers for that before frames of a base take what is left. */
+  async prepare(): Promise<void> {
+    await readPieces(this.#device, viewTensor(this.param, [Math.min(this.length, LANES * PIECE)]));
+  }
+
   /** Sets the parameters of the modules that are named. */
   write(values: ReadonlyMap<string, { readonly a: Float32Array; readonly b: Float32Array }>): void {
     for (const { module, a, b } of this.slots) {
@@ -85,10 +90,10 @@ export class AdapterParameters {
     return this.split(await readPieces(this.#device, flat));
   }
 
-  /** What has the layout of the flat buffer, by module. */
+  /** What has the layout of the flat buffer, by module: parts of it, not copies. */
   split(flat: Float32Array): Matrices {
     return new Map(this.slots.map(({ module: m, a, b }) => [
-      m.path, { a: flat.slice(a, a + m.r * m.in), b: flat.slice(b, b + m.out * m.r) },
+      m.path, { a: flat.subarray(a, a + m.r * m.in), b: flat.subarray(b, b + m.out * m.r) },
     ]));
   }
 

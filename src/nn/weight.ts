@@ -62,6 +62,22 @@ export class PagedWeight implements QuantizedWeight {
   get nestedAbsmax(): Tensor { return this.nested ? this.#find("nestedAbsmax") : this.code; }
 }
 
+/** A float32 matrix that is a page, somewhere else each time. */
+export class PagedDense implements DenseWeight {
+  readonly kind = "dense";
+  readonly out: number;
+  readonly in: number;
+  readonly #find: () => Tensor;
+
+  constructor(out: number, width: number, find: () => Tensor) {
+    this.out = out;
+    this.in = width;
+    this.#find = find;
+  }
+
+  get values(): Tensor { return this.#find(); }
+}
+
 /** The tensors that are this weight's alone or shared with other weights; frames are the pager's. */
 export function ownTensors(weight: Weight): Tensor[] {
   if (weight.kind === "dense") return [weight.values];
@@ -86,32 +102,39 @@ export function multiply(device: Device, weight: Weight, x: Tensor, y: Tensor, m
 /** Outputs that a gradient goes through at once: a head in one piece would be a few very long tiles that read W in narrow columns. */
 const PIECE = 2048;
 
-/** dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. */
-export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean): void {
+/**
+ * dx[m, in] = dy[m, out] · W, added to what dx holds when `accumulate`. Sums run through one `slice` of outputs after the
+ * other, the last one first: as slices come that are pages. A slice is a multiple of `rowUnit(weight)`.
+ */
+export function multiplyBackward(device: Device, weight: Weight, dy: Tensor, dx: Tensor, m: number, accumulate: boolean, slice = weight.out): void {
   const { out, in: width } = weight;
-  const piece = pieceOf(weight);
-  for (let from = 0; from < out; from += piece) {
-    const rows = Math.min(piece, out - from);
-    const part = viewTensor(dy, [(m - 1) * out + rows], from);
-    const add = accumulate || from > 0 ? 1 : 0;
-    if (weight.kind === "dense") device.run(matmulNn, { x: part, w: viewTensor(weight.values, [rows, width], from * width), y: dx }, { m, n: width, k: rows, xStride: out, accumulate: add });
-    else device.run(matmulNf4Nn, { dy: part, ...constants(rowsOf(weight, from, rows)), dx }, { m, n: rows, k: width, dyStride: out, ...scalars(weight), accumulate: add });
+  const unit = rowUnit(weight);
+  const piece = Math.ceil(PIECE / unit) * unit;
+  let add = accumulate ? 1 : 0;
+  for (let first = Math.floor((out - 1) / slice) * slice; first >= 0; first -= slice) {
+    const end = Math.min(first + slice, out);
+    for (let from = first; from < end; from += piece) {
+      const rows = Math.min(piece, end - from);
+      const part = viewTensor(dy, [(m - 1) * out + rows], from);
+      if (weight.kind === "dense") device.run(matmulNn, { x: part, w: viewTensor(weight.values, [rows, width], from * width), y: dx }, { m, n: width, k: rows, xStride: out, accumulate: add });
+      else device.run(matmulNf4Nn, { dy: part, ...constants(rowsOf(weight, from, rows)), dx }, { m, n: rows, k: width, dyStride: out, ...scalars(weight), accumulate: add });
+      add = 1;
+    }
   }
 }
 
-/** Rows that begin where constants do: with double quantization those of 256 blocks. */
-function pieceOf(weight: Weight): number {
-  if (weight.kind === "dense") return PIECE;
+/** In a multiple of so many rows constants begin: with double quantization those of 256 blocks. */
+export function rowUnit(weight: Weight): number {
+  if (weight.kind === "dense") return 1;
   const unit = weight.blocksize * (weight.nested ? NESTED_BLOCKSIZE : 1);
-  const rows = unit / greatestCommonDivisor(unit, weight.in);
-  return Math.ceil(PIECE / rows) * rows;
+  return unit / greatestCommonDivisor(unit, weight.in);
 }
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
-/** The same matrix from row `from` on, which is a multiple of its `pieceOf`. */
+/** The same matrix from row `from` on, which is a multiple of its `rowUnit`. */
 function rowsOf(weight: QuantizedWeight, from: number, rows: number): QuantizedWeight {
   const { in: width, blocksize, nested } = weight;
   const tail = (tensor: Tensor, weights: number): Tensor => viewTensor(tensor, [Math.ceil((rows * width) / weights)], (from * width) / weights);

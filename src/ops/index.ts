@@ -13,6 +13,7 @@ export { attentionBackward } from "./attention-backward.ts";
 export { swiglu } from "./swiglu.ts";
 export { swigluBackward } from "./swiglu-backward.ts";
 export { embedding } from "./embedding.ts";
+export { softmaxSlices } from "./softmax-slices.ts";
 export { embedding4bit } from "./embedding-4bit.ts";
 export { crossEntropy } from "./cross-entropy.ts";
 export { sumSquares } from "./sum-squares.ts";

@@ -30,12 +30,9 @@ export async function queueStep(...[device, pass, optimizer, rows, batchSize, st
   const targets = countTargets(rows);
   const scale = 1 / Math.max(1, targets);
   const batches: Batch[] = [];
+  for (let at = 0; at < rows.length; at += batchSize) batches.push(collate(rows.slice(at, at + batchSize)));
   optimizer.zeroGradients();
-  for (let at = 0; at < rows.length; at += batchSize) {
-    const batch = collate(rows.slice(at, at + batchSize));
-    await pass.train(batch, batches.length, scale, dropout ? { step, sequence: at, rowsPerSequence: batch.length } : undefined);
-    batches.push(batch);
-  }
+  await pass.train(batches, scale, dropout ? (i) => ({ step, sequence: i * batchSize, rowsPerSequence: batches[i].length }) : undefined);
   await optimizer.step(step + 1, learningRate);
   const result = Promise.all([pass.losses(batches), device.read(optimizer.clip)]).then(([losses, [gradNorm]]): StepResult => {
     let sum = 0;

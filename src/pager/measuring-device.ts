@@ -31,8 +31,9 @@ export class MeasuringDevice implements Device {
     this.#tensors = device.memory.live;
   }
 
+  /** No limit, and nothing left for what is welcome but not needed. */
   get memory(): DeviceMemory {
-    return { live: this.#live, peak: this.#peak, buffers: this.#buffers, limit: Infinity };
+    return { live: this.#live, peak: this.#peak, buffers: this.#buffers, limit: this.#live };
   }
 
   get #live(): number {

@@ -18,10 +18,11 @@ const ALIGN = 256;
 
 /**
  * What moves between the tiers as one: the frozen tensors of a layer, whole blocks with their constants,
- * one after the other. Nobody ever writes to a page, so giving one up costs nothing.
+ * one after the other, or a slice of the head's rows. Nobody ever writes to a page, so giving one up costs nothing.
  */
 export class Page {
   readonly name: string;
+  readonly kind: "layer" | "head";
   readonly parts: readonly PagePart[];
   /** First byte of each part. */
   readonly offsets: readonly number[];
@@ -30,8 +31,9 @@ export class Page {
   host: Uint8Array<ArrayBuffer> | undefined;
   #reads: readonly PageSource["read"][];
 
-  constructor(name: string, sources: readonly PageSource[]) {
+  constructor(name: string, sources: readonly PageSource[], kind: "layer" | "head" = "layer") {
     this.name = name;
+    this.kind = kind;
     this.parts = sources.map(({ dtype, elements, label }) => ({ dtype, elements, label }));
     this.#reads = sources.map(({ read }) => read);
     let at = 0;
@@ -51,8 +53,9 @@ export class Page {
     this.#reads = []; // and with them what they hold
   }
 
-  /** Fills the first `bytes` bytes of `into`. */
+  /** Fills the first `bytes` bytes of `into`, with zeros between the parts. */
   async read(into: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.parts.forEach(({ dtype, elements }, i) => into.fill(0, this.offsets[i] + elements * bytesOf(dtype), this.offsets[i + 1] ?? this.bytes));
     // All at once: a busy event loop passes on one answer of the system after the other.
     await Promise.all(this.#reads.map((read, i) => {
       const { dtype, elements } = this.parts[i];

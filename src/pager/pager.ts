@@ -8,8 +8,13 @@ import { PageStore } from "./store.ts";
 export interface PagingOptions {
   /** The most frames; by default as many as the device's limit leaves room for. */
   readonly frames?: number | undefined;
-  /** Bytes for pages kept in host memory, outside the device; by default all that there are, on the CPU none. */
+  /**
+   * Bytes for pages kept in host memory, outside the device: activations and optimizer states first, what exceeds it goes to a
+   * file. By default all that there are, on the CPU none of the base, which has its file right below.
+   */
   readonly hostMemory?: number | undefined;
+  /** Bytes of the device's limit that the program takes beside the device, asked when memory is planned: for a CPU, whose memory is the program's too. */
+  readonly program?: (() => number) | undefined;
 }
 
 export interface PagingStats {
@@ -21,17 +26,28 @@ export interface PagingStats {
   readonly pages: number;
   /** Pages that are in frames now. */
   readonly resident: number;
+  /** Of all pages and of those, how many are layers; the others are slices of the head. */
+  readonly layers: number;
+  readonly residentLayers: number;
+  /** Micro-batches that pass a page while it is there: those of a whole step where memory has room for them. */
+  readonly microBatchesTogether: number;
   readonly frames: number;
   readonly frameBytes: number;
   /** The most bytes that frames took. */
   readonly peakFrameBytes: number;
   /** The most bytes of pages in host memory, outside the device. */
   readonly peakHostBytes: number;
-  /** Pages copied into frames, and their bytes. */
+  /** Pages of the base copied into frames. */
   readonly loads: number;
+  /** Bytes copied to the device: of the base, and what lies on the host between uses. */
   readonly bytesUp: number;
-  /** Always 0: pages of the base are never written. */
+  /** … and back: never of the base, which nobody writes. */
   readonly bytesDown: number;
+  /** Of these, the inputs of layers, and AdamW's states; as many go up again. */
+  readonly activationBytes: number;
+  readonly optimizerBytes: number;
+  /** Bytes of both that lie in a file, since host memory does not hold them. */
+  readonly spilledBytes: number;
   /** Bytes read from files. */
   readonly bytesRead: number;
   /** Loads that had to wait for a file, and for how long. */
@@ -48,15 +64,18 @@ export const ROOM = 2 ** 19;
  * Lends the frames of a device to the pages of a model that does not fit: Belady's choice of the victim, which a known
  * order of uses makes possible, needs the fewest loads there can be. With a frame for every page nothing moves any more.
  *
- * A training step uses L pages upwards, then downwards, and with k frames loads 2 · (L − k) of them, which nobody can
+ * A training sweep uses P pages upwards, then downwards, and with k frames loads 2 · (P − k) of them, which nobody can
  * better: only k pages are there when a sweep begins.
  */
 export class Pager {
   readonly pages: readonly Page[];
   readonly frameBytes: number;
+  /** Micro-batches that share a sweep. */
+  together = 1;
   readonly #device: Device;
-  readonly #options: PagingOptions;
+  #options: PagingOptions;
   readonly #store: PageStore;
+  readonly #program: number;
   #frames: Tensor[] = []; // u8[frameBytes] each
   #free: Tensor[] = [];
   readonly #resident = new Map<number, Tensor>(); // page → its frame
@@ -75,16 +94,18 @@ export class Pager {
     this.pages = pages;
     this.#options = options;
     this.frameBytes = Math.max(...pages.map(({ bytes }) => bytes));
+    this.#program = options.program?.() ?? 0;
     this.#store = new PageStore(pages, options.hostMemory ?? Infinity);
   }
 
   get stats(): PagingStats {
     const { bytesRead } = this.#store.stats;
     const { live, limit } = this.#device.memory;
+    const count = (pages: readonly Page[]): number => pages.filter(({ kind }) => kind === "layer").length;
     return {
       device: this.#device.kind, deviceBytes: live, deviceLimit: limit,
-      pages: this.pages.length, resident: this.#resident.size, frames: this.#frames.length, frameBytes: this.frameBytes,
-      peakFrameBytes: this.#peakFrameBytes, peakHostBytes: this.#peakHostBytes, loads: this.#loads, bytesUp: this.#bytesUp, bytesDown: 0,
+      pages: this.pages.length, resident: this.#resident.size, layers: count(this.pages), residentLayers: count([...this.#resident.keys()].map((i) => this.pages[i])), microBatchesTogether: this.together, frames: this.#frames.length, frameBytes: this.frameBytes,
+      peakFrameBytes: this.#peakFrameBytes, peakHostBytes: this.#peakHostBytes, loads: this.#loads, bytesUp: this.#bytesUp, bytesDown: 0, activationBytes: 0, optimizerBytes: 0, spilledBytes: 0,
       bytesRead, stalls: this.#stalls, stallSeconds: this.#stallSeconds,
     };
   }
@@ -106,7 +127,7 @@ export class Pager {
 
   /** What frames leave alone. On the CPU the page that is being read is under the same limit, and holes among tensors are too small for a frame. */
   get #room(): number {
-    return this.#device.kind === "wasm" ? Math.max(ROOM, Math.min(this.frameBytes, 2 ** 21)) + this.#store.stats.hostBytes : ROOM;
+    return this.#device.kind === "wasm" ? Math.max(ROOM, Math.min(this.frameBytes, 2 ** 21)) + this.#store.stats.hostBytes + this.#program : ROOM;
   }
 
   /** The smallest limit with which a run works that needs no more than what is allocated now. */
@@ -114,11 +135,35 @@ export class Pager {
     return this.#device.memory.live + this.#room + this.#least * this.frameBytes;
   }
 
-  async #allocateFrames(): Promise<void> {
+  /** Frames that would fit beside `bytes` more of other things. */
+  #fit(bytes = 0): number {
     const { live, limit } = this.#device.memory;
+    return Math.floor((limit - live - bytes - this.#room) / this.frameBytes);
+  }
+
+  #most(bytes = 0): number {
+    return Math.min(this.pages.length, this.#options.frames ?? Infinity, this.#fit(bytes));
+  }
+
+  /**
+   * How many of `count` sweeps to make one, when every further one in it takes `bytes` that frames do not get: as many as
+   * make the fewest pages be loaded. 1 once there are frames.
+   */
+  bestTogether(count: number, bytes: number): number {
+    let best = 1;
+    let fewest = Infinity;
+    for (let together = 1; together <= count && !this.#frames.length; together++) {
+      const frames = this.#most((together - 1) * bytes);
+      const loads = frames < this.#least ? Infinity : Math.ceil(count / together) * (this.pages.length - frames);
+      if (loads < fewest) [best, fewest] = [together, loads];
+    }
+    return best;
+  }
+
+  async #allocateFrames(): Promise<void> {
     const least = this.#least;
-    const fit = Math.floor((limit - live - this.#room) / this.frameBytes);
-    const wanted = Math.min(this.pages.length, this.#options.frames ?? Infinity, fit);
+    const fit = this.#fit();
+    const wanted = this.#most();
     while (this.#frames.length < wanted) {
       const frame = await this.#device.tryAllocate("u8", [this.frameBytes], `frame ${this.#frames.length}`);
       if (!frame) break;
@@ -131,7 +176,7 @@ export class Pager {
       const smallest = this.smallestLimit;
       throw new MemoryError("paging", "memory for frames", {
         expected: `at least ${smallest} bytes in all, ${least} pages of them`,
-        got: fit < least ? limit : "less from the system",
+        got: fit < least ? this.#device.memory.limit : "less from the system",
         hint: "use a smaller batch or max_length, gradient checkpointing, or a larger budget",
       });
     }
@@ -189,6 +234,17 @@ export class Pager {
     if (!frame) throw new KernelError("paging", `${name} is used`, { expected: "a page in a frame", got: "one that is not there" });
     const { dtype, elements, label } = parts[part];
     return { dtype, shape: [elements], buffer: frame.buffer, byteOffset: frame.byteOffset + offsets[part], label };
+  }
+
+  /** From the next sweep on there are at most so many frames; what was in them is loaded again. */
+  limitFrames(frames: number): void {
+    this.release();
+    this.#options = { ...this.#options, frames };
+  }
+
+  /** The bytes of a page where host memory keeps them. */
+  kept(page: number): Uint8Array<ArrayBuffer> | undefined {
+    return this.#store.kept(page);
   }
 
   /** Gives the frames back; the next sweep allocates them again. */

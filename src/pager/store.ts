@@ -41,6 +41,10 @@ export class PageStore {
     return { hostBytes: kept + this.#staging.length, bytesRead: this.#bytesRead };
   }
 
+  kept(page: number): Bytes | undefined {
+    return this.#kept[page];
+  }
+
   /** Whether `bytes` would not have to wait for a file. */
   ready(page: number): boolean {
     return this.#kept[page] !== undefined || (this.#ahead?.page === page && this.#ahead.ready);

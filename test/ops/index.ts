@@ -26,6 +26,7 @@ import attentionBackward from "./attention-backward.ts";
 import swiglu from "./swiglu.ts";
 import swigluBackward from "./swiglu-backward.ts";
 import embedding from "./embedding.ts";
+import softmaxSlices from "./softmax-slices.ts";
 import embedding4bit from "./embedding-4bit.ts";
 import crossEntropy from "./cross-entropy.ts";
 import sumSquares from "./sum-squares.ts";
@@ -53,6 +54,7 @@ export const opTests: OpTest[] = [
   swiglu,
   swigluBackward,
   embedding,
+  softmaxSlices,
   embedding4bit,
   crossEntropy,
   sumSquares,

@@ -17,7 +17,7 @@ const LAYERS = 30;
 const RANK = 16;
 
 // SmolLM2-135M
-export const HIDDEN = 576, INNER = 1536, KV = 192, VOCAB = 49152;
+export const HIDDEN = 576, INNER = 1536, KV = 192, VOCAB = 49152, SLICE = 768;
 const HEADS = { heads: 9, kvHeads: 3, headDim: 64, scale: 0.125 };
 const NESTED = { blocksize: 64, nested: 1, nestedOffset: 0.05, round: 0 };
 
@@ -61,7 +61,7 @@ const attend = { batch: 4, queryLength: 256, keyLength: 256, ...HEADS };
 export const STEP: readonly Shape[] = [
   ...linears,
   dense(ops.matmulNt, 128, VOCAB, HIDDEN, 8),
-  { ...dense(ops.matmulNn, 128, HIDDEN, 2048, (8 * VOCAB) / 2048, 1), params: { m: 128, n: HIDDEN, k: 2048, xStride: VOCAB, accumulate: 1 } },
+  { ...dense(ops.matmulNn, 128, HIDDEN, SLICE, (8 * VOCAB) / SLICE, 1), params: { m: 128, n: HIDDEN, k: SLICE, xStride: VOCAB, accumulate: 1 } },
   shapeOf(ops.attention, "4x256", attend, LAYERS),
   shapeOf(ops.attentionBackward, "4x256", attend, LAYERS),
   shapeOf(ops.swiglu, "1024x1536", { n: M * INNER }, LAYERS),
@@ -69,7 +69,8 @@ export const STEP: readonly Shape[] = [
   shapeOf(ops.rmsnorm, "1024x576", { rows: M, n: HIDDEN, eps: 1e-5 }, 4 * LAYERS),
   shapeOf(ops.rmsnormBackward, "1024x576", { rows: M, n: HIDDEN, accumulate: 1 }, 2 * LAYERS),
   shapeOf(ops.rope, "1024x9x64", { rows: M, heads: 9, headDim: 64, maxPositions: 256, sign: 1 }, 2 * LAYERS),
-  shapeOf(ops.crossEntropy, "128x49152 backward", { rows: 128, vocab: VOCAB, backward: 1, scale: 1 / 1024 }, 8),
+  shapeOf(ops.softmaxSlices, "128x49152", { rows: 128, n: VOCAB, first: 0, slice: SLICE, vocab: VOCAB }, 8),
+  shapeOf(ops.crossEntropy, "128x49152", { rows: 128, n: VOCAB, first: 0, slice: SLICE, vocab: VOCAB, scale: 1 / 1024 }, 8),
   shapeOf(ops.sumSquares, "4.9 M", { n: 4_884_480 }, 1),
   shapeOf(ops.addScaled, "1024x576", { n: M * HIDDEN, alpha: 1 }, 2 * LAYERS),
   shapeOf(ops.copy, "1024x576", { n: M * HIDDEN }, LAYERS),
