@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import { loadModel } from "../src/commands/language-model.ts";
 import { quantize } from "../src/commands/quantize.ts";
 import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
+import { planSteps } from "../src/data/step-plan.ts";
 import { loadDataset } from "../src/data/dataset.ts";
 import type { Device } from "../src/device.ts";
 import { FormatError, MemoryError } from "../src/errors.ts";
@@ -28,7 +29,20 @@ const MODEL = join(folder, "demo-nf4");
 const lines = Array.from({ length: 8 }, (_, i) => JSON.stringify({ input_ids: [...integers(5 + ((i * 5) % 7), i + 1, 2048)] }));
 const DATA = { name: "rows.jsonl", bytes: new TextEncoder().encode(lines.join("\n")) };
 const STEPS = 2, MICRO_BATCHES = 2, BATCH = 2;
+const HIDDEN = 192;
+const STATES = LAYERS * 4 * (2 * (192 + 192) + 2 * (192 + 64) + 3 * (192 + 512)); // r 4: A and B of q, o, then k, v, then the MLP
+const TOKENS = paddedTokens(); // of the whole run, padding counted
 let runs = 0;
+
+function paddedTokens(): number {
+  const plan = planSteps({ rows: lines.length, batchSize: BATCH, accumulation: MICRO_BATCHES, epochs: 1, maxSteps: STEPS, seed: 7, shuffle: true });
+  let tokens = 0;
+  for (let step = 0; step < STEPS; step++) {
+    const lengths = plan.rowsOf(step).map((row) => 5 + ((row * 5) % 7));
+    for (let at = 0; at < lengths.length; at += BATCH) tokens += BATCH * Math.max(...lengths.slice(at, at + BATCH));
+  }
+  return tokens;
+}
 
 interface Run { readonly result: TrainResult; readonly adapter: Buffer; readonly losses: number[] }
 
@@ -97,6 +111,24 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     await using device = await make();
     expectSame(await run(device, { paging: { frames: 2, hostMemory: 3 * PAGE }, gradientCheckpointing: true }), whole, "recomputed activations, little host memory");
   });
+  paging("P4, P6: layers' inputs and AdamW's states on the host, in a file if need be, train to the same bits; the same goes down and up", async () => {
+    await using resident = await make();
+    const whole = await run(resident);
+    for (const hostMemory of brief ? [undefined] : [undefined, 100_000]) {
+      await using device = await make();
+      const before = device.memory.buffers;
+      const paged = await run(device, { activationOffloading: true, optim: "paged_adamw", paging: { frames: 2, hostMemory } });
+      expectSame(paged, whole, `${hostMemory} bytes of host memory`);
+      const { bytesUp, bytesDown, activationBytes, optimizerBytes, loads, spilledBytes } = paged.result.paging!;
+      assert.is(bytesDown, activationBytes + optimizerBytes);
+      const base = bytesUp - bytesDown; // pages of layers, and smaller ones of the head
+      assert.ok(base > 0 && base <= loads * PAGE, `${base} bytes of the base in ${loads} loads`);
+      assert.is(activationBytes, (LAYERS - 1) * 4 * HIDDEN * TOKENS); // all inputs but the top layer's
+      assert.is(optimizerBytes, STEPS * 2 * 4 * STATES);
+      assert.is(spilledBytes > 0, hostMemory !== undefined);
+      assert.is(device.memory.buffers, before, "all memory is given back");
+    }
+  });
   if (brief) return paging.run();
 
   if (name === "wasm") paging("P8: four micro-batches that share a sweep move the bytes of one, and leave the bits of one after the other", async () => {
@@ -133,17 +165,32 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
   paging("a limit is kept by the byte; pages fill what it leaves, and the smallest that the error names works", async () => {
     await using resident = await make();
     const whole = await run(resident);
-    await using tight = await make(resident.memory.peak / 2);
+    await using tight = await make(1_000_000);
     const message = await rejects(() => run(tight), MemoryError, /memory: limit for .*: expected at least \d+ bytes, got \d+\n {2}hint/);
     const smallest = Number(/at least (\d+)/.exec(message)![1]);
     for (const frames of counts.filter((count) => count === 2 || count === 7)) {
       const limit = smallest + (frames - 2) * PAGE;
       await using device = await make(limit);
-      const paged = await run(device, { paging: { hostMemory: 0 } });
+      const paged = await run(device, { activationOffloading: true, optim: "paged_adamw", paging: { hostMemory: 0 } });
       expectSame(paged, whole, `${limit} bytes`);
       assert.equal([paged.result.paging!.frames, paged.result.paging!.microBatchesTogether], [frames, 1]);
       assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
     }
+    // By itself a run pages no more than its limit asks for: the base, then recomputing, then inputs, then the optimizer.
+    const ladder: number[] = [];
+    for (const part of counts.length > 2 ? [0, 0.1, 0.3, 0.6, 2] : [0, 0.3]) {
+      const limit = Math.ceil(smallest + part * (resident.memory.peak - smallest));
+      await using device = await make(limit);
+      const paged = await run(device, { onProgress: (event) => {
+        if (event.phase === "ready") ladder.push(Number(event.recompute) + Number(event.arrangement.stacked) + Number(event.arrangement.pagedOptimizer));
+      } });
+      expectSame(paged, whole, `${limit} bytes`);
+      assert.ok(device.memory.peak <= limit, `${device.memory.peak} of ${limit} bytes`);
+      assert.is(paged.result.paging === undefined, part === 2);
+    }
+    assert.is(ladder[0], 3, String(ladder));
+    assert.equal(ladder, [...ladder].sort().reverse());
+    if (counts.length > 2) assert.is(ladder.at(-1), 0);
   });
 
   paging("a file that changes or becomes shorter stops the run, names the layer and leaves the last checkpoint", async () => {

@@ -37,9 +37,10 @@ export async function openDevice(values: DeviceValues, output: Output, build?: s
   return WasmDevice.create({ wasm: kernels, ...planThreads({ ...values, onAllowance: (allowance) => tellAllowance(output, allowance) }), hostMemory, build: chosenBuild(values.relaxedSimd ?? true, build) });
 }
 
-/** Limits of paging beside the device's own: on the CPU there are none, all memory is the device's. */
+/** Limits of paging beside the device's own. */
 export function pagingOf(device: Device, { gpuFrames: frames, hostMemory }: Values<(typeof MEMORY_FLAGS)[number]>): PagingOptions {
-  return device.kind === "wasm" ? {} : { frames, hostMemory };
+  // All memory is the device's there: with a limit, what lies beside it is in files.
+  return device.kind === "wasm" ? { hostMemory: hostMemory && 0 } : { frames, hostMemory };
 }
 
 async function gpuFor({ device: kind = "auto", gpuMemory, gpuVariants }: DeviceValues, output: Output, build: string | undefined): Promise<Device | undefined> {

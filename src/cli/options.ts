@@ -33,6 +33,7 @@ interface Kinds {
   /** `all-linear`, names, or a regular expression. */
   targets: string | string[];
   quantize: "nf4" | "fp4" | "none";
+  optim: "adamw" | "paged_adamw";
   schedule: "constant" | "linear" | "cosine";
   device: "auto" | "wasm" | "webgpu";
   /** Hugging Face's long names too: `bfloat16`. */
@@ -51,6 +52,7 @@ export type Kind = keyof Kinds;
 export const CHOICES: Partial<Record<Kind, readonly string[]>> = {
   tristate: ["auto", "true", "false"],
   quantize: ["nf4", "fp4", "none"],
+  optim: ["adamw", "paged_adamw"],
   schedule: ["constant", "linear", "cosine"],
   device: ["auto", "wasm", "webgpu"],
   dtype: ["f32", "f16", "bf16"],
@@ -112,6 +114,8 @@ export const OPTIONS = {
   "per-device-eval-batch-size": { kind: "integer", group: "Model and data", hint: "N", default: 1, help: "sequences computed together" },
   "gradient-accumulation-steps": { kind: "integer", group: "Training", hint: "N", default: D.gradientAccumulationSteps, help: "batches in one optimizer step" },
   "gradient-checkpointing": { kind: "tristate", group: "Training", default: "auto", help: "recompute activations to save memory; auto does when they would take over 1 GiB" },
+  "activation-offloading": { kind: "switch", group: "Training", default: false, help: "keep the layers' inputs in host memory between forward and backward (implies gradient checkpointing); done by itself when they do not fit" },
+  optim: { kind: "optim", group: "Training", default: D.optim, help: "paged_adamw keeps AdamW's states in host memory; adamw does so only when they do not fit. Same results" },
   "save-steps": { kind: "integer", group: "Training", hint: "N", default: D.saveSteps, help: "save a checkpoint every N steps; 0 saves only the result" },
   resume: { kind: "optional", group: "Training", hint: "[PATH]", help: "go on from a checkpoint; without PATH from the newest of the output folder. Options not given are the checkpoint's" },
 

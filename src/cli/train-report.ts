@@ -2,7 +2,7 @@ import type { StepEvent, TrainProgress } from "../commands/train.ts";
 import type { TrainOptions } from "../commands/train-options.ts";
 import { bytesText, countText, plural, shortNumber } from "./format.ts";
 import type { Output } from "./output.ts";
-import { pagingLine, pagingObject } from "./paging-report.ts";
+import { movedBytes, pagingLine, pagingObject } from "./paging-report.ts";
 import type { Progress } from "./progress.ts";
 import { recoveredLine, recoveredObject } from "./recovery-report.ts";
 import { peakMemory } from "./session.ts";
@@ -21,7 +21,7 @@ export class TrainReport {
   readonly #facts: RunFacts;
   #bar: Progress | undefined;
   #phase: string | undefined;
-  #bytesUp = 0;
+  #moved = 0; // bytes paged up to the last step
   firstLoss: number | undefined;
 
   constructor(output: Output, facts: RunFacts) {
@@ -33,8 +33,8 @@ export class TrainReport {
     this.firstLoss ??= event.loss;
     const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond, paging } = event;
     this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond, ...(paging ? { paging: pagingObject(paging) } : {}) });
-    const paged = paging ? [pagingLine(paging, paging.bytesUp - this.#bytesUp)] : [];
-    this.#bytesUp = paging?.bytesUp ?? 0;
+    const paged = paging ? [pagingLine(paging, movedBytes(paging) - this.#moved)] : [];
+    this.#moved = paging ? movedBytes(paging) : 0;
     this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`, ...paged], this.#facts.resumedAt);
   }
 
@@ -47,7 +47,7 @@ export class TrainReport {
   }
 
   #recovered(event: Extract<TrainProgress, { phase: "recovered" }>): void {
-    this.#bytesUp = 0;
+    this.#moved = 0;
     this.#output.object({ ...recoveredObject(event), step: event.step });
     this.#output.note(`after step ${event.step}: ${recoveredLine(event)}`);
   }
@@ -70,7 +70,7 @@ export class TrainReport {
       ["adapter", `${plural(ready.trainable, "trainable parameter")} on ${plural(ready.modules, "linear")}`],
       ["data", `${data}: ${plural(ready.rows, "row")} of at most ${o.maxLength} tokens${cut}${left}`],
       ["run", `${plural(ready.steps, "step")} of ${o.gradientAccumulationSteps} × ${plural(o.perDeviceTrainBatchSize, "row")}, learning rate ${shortNumber(o.learningRate)} (${o.lrSchedulerType}), seed ${o.seed}${resumedAt ? `; going on after step ${resumedAt}` : ""}`],
-      ["device", `${device}; activations ${ready.recompute ? "recomputed to save memory" : "kept"}`],
+      ["device", `${device}; activations ${ready.recompute ? `recomputed to save memory${ready.arrangement.stacked ? ", layers' inputs in host memory" : ""}` : "kept"}${ready.arrangement.pagedOptimizer ? "; AdamW's states in host memory" : ""}`],
     ]);
     if (o.maxLength > ready.context) this.#output.note(`max_length ${o.maxLength} is more than the ${ready.context} positions that this model was trained on: rows beyond them may teach it little`);
     this.start();

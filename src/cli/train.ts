@@ -19,7 +19,7 @@ const FLAGS = [
   "model", "data", "eval-data", "max-length", "shuffle", "seed",
   "r", "lora-alpha", "lora-dropout", "use-rslora", "target-modules", "exclude-modules", "layers-to-transform", "rank-pattern", "alpha-pattern", "init-adapter",
   "learning-rate", "lr-scheduler-type", "warmup-steps", "warmup-ratio", "weight-decay", "max-grad-norm", "max-steps", "num-train-epochs",
-  "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "save-steps", "resume",
+  "per-device-train-batch-size", "gradient-accumulation-steps", "gradient-checkpointing", "activation-offloading", "optim", "save-steps", "resume",
   "quantize", "blocksize", "double-quant", ...DEVICE_FLAGS, ...MEMORY_FLAGS, "gpu-variants", "output-dir", "force", "json",
 ] as const;
 

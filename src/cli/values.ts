@@ -45,11 +45,12 @@ const READERS: Partial<Record<Kind, Reader>> = {
   targets: (text) => (text === "all-linear" || !/^[\w.,\s]+$/.test(text) ? text : list(text)),
 };
 
-const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
+/** Hugging Face's other names of the same. */
+const SHORT: Readonly<Record<string, string>> = { float32: "f32", float16: "f16", bfloat16: "bf16", adamw_torch: "adamw", paged_adamw_32bit: "paged_adamw" };
 
 /** @throws ShapeError naming the flag. */
 export function readValue(command: string, flag: Flag, kind: Kind, given: string): unknown {
-  const text = kind === "dtype" || kind === "mergeDtype" ? (SHORT[given] ?? given) : given;
+  const text = kind === "dtype" || kind === "mergeDtype" || kind === "optim" ? (SHORT[given] ?? given) : given;
   const fail = (expected: string): never => {
     throw new ShapeError(command, `--${flag}`, { expected, got: JSON.stringify(text) });
   };

@@ -7,31 +7,41 @@ import { ROOM, type PagingOptions } from "../pager/pager.ts";
 import { elementsOf } from "../tensor.ts";
 import { loadLlama, type LoadOptions } from "./load-llama.ts";
 
-/** Everything that a run allocates besides the model. */
-type Work = (model: Llama) => unknown;
+/** Everything that a run allocates besides the model, arranged in one of several ways. */
+type Work<A> = (model: Llama, arrangement: A) => unknown;
+
+export interface Fit<A> {
+  /** What to give `loadLlama` as `paging`. */
+  readonly paging: PagingOptions | undefined;
+  readonly arrangement: A;
+}
 
 /**
- * Decides whether a model is paged: only when frames are asked for, or when it and the work on it exceed the device's limit.
- * @returns what to give `loadLlama` as `paging`
+ * Decides what is paged: the base only when frames are asked for, or when it and the work on it exceed the device's limit, and
+ * then the first arrangement of the work with which all fits.
+ * @param arrangements from the one that moves least to the one that needs least
  * @throws MemoryError naming the smallest limit that works
  */
-export async function fitMemory(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: Work): Promise<PagingOptions | undefined> {
+export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, options: LoadOptions, arrangements: readonly [A, ...A[]], work: Work<A>): Promise<Fit<A>> {
   const { paging } = options;
   const { limit } = device.memory;
   checkPaging(paging);
-  if (limit === Infinity && paging?.frames === undefined) return undefined;
-  const resident = await measure(device, checkpoint, { ...options, paging: undefined }, work);
-  if (paging?.frames === undefined && resident.peak + ROOM <= limit) return undefined;
-  const { peak, frames } = await measure(device, checkpoint, { ...options, paging: { ...paging, frames: 2 } }, work);
-  if (frames === undefined) return undefined; // nothing in 4 bits to page: loading tells what does not fit
-  const smallest = Math.min(Math.max(peak + ROOM, frames), resident.peak + ROOM);
-  if (smallest > limit) {
-    throw new MemoryError("memory", `limit for ${checkpoint.name} and this work`, {
-      expected: `at least ${smallest} bytes`, got: limit,
-      hint: "a smaller batch or max_length needs less, and so does gradient checkpointing",
-    });
+  const needs = (arrangement: A, frames?: number): Promise<Needs> => measure(device, checkpoint, { ...options, paging: frames ? { ...paging, frames } : undefined }, (model) => work(model, arrangement));
+  let smallest = Infinity;
+  if (paging?.frames === undefined) {
+    smallest = (await needs(arrangements[0])).peak + ROOM;
+    if (smallest <= limit) return { paging: undefined, arrangement: arrangements[0] };
   }
-  return paging ?? {};
+  for (const arrangement of arrangements) {
+    const { peak, frames } = await needs(arrangement, 2);
+    const least = Math.max(peak + ROOM, frames ?? 0);
+    if (least <= limit) return { paging: frames === undefined ? undefined : (paging ?? {}), arrangement };
+    smallest = Math.min(smallest, least);
+  }
+  throw new MemoryError("memory", `limit for ${checkpoint.name} and this work`, {
+    expected: `at least ${smallest} bytes`, got: limit,
+    hint: "a smaller batch or max_length needs less",
+  });
 }
 
 function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {
@@ -39,8 +49,10 @@ function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {
   if (hostMemory !== undefined && !(hostMemory >= 0)) throw new ShapeError("paging", "hostMemory", { expected: "bytes, 0 or more", got: hostMemory });
 }
 
-/** Most bytes of a run without frames, and what it needs in all with two of them. */
-async function measure(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: Work): Promise<{ peak: number; frames: number | undefined }> {
+/** Most bytes of a run without frames, and what it needs in all with two of them; undefined when nothing is in 4 bits. */
+interface Needs { readonly peak: number; readonly frames: number | undefined }
+
+async function measure(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => unknown): Promise<Needs> {
   const measuring = new MeasuringDevice(device);
   const zeros = growingZeros();
   const tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [name, blank(tensor, zeros)]));

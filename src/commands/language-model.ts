@@ -88,11 +88,11 @@ async function placeBase(options: LoadModelOptions, checkpoint: Checkpoint, pagi
   const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
   const { device, maxLength: length = 512, onProgress, signal } = options;
   const load = { quantization, onProgress, signal };
-  const fitting = await fitMemory(device, checkpoint, { ...load, paging }, (measured) => {
+  const fit = await fitMemory(device, checkpoint, { ...load, paging }, [undefined], (measured) => {
     new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
     new DecodePass(measured, length, TYPICAL_RANK);
   });
-  return loadLlama(device, checkpoint, { ...load, paging: fitting });
+  return loadLlama(device, checkpoint, { ...load, paging: fit.paging });
 }
 
 export class LanguageModel {

@@ -45,6 +45,7 @@ class Loader {
   readonly #options: LoadOptions;
   readonly #pages: PagedWeights | undefined;
   readonly #staging: Tensor; // u16[CHUNK], for f16 and bf16
+  readonly #into = new Uint8Array(CHUNK); // one chunk of codes after the other
   #done = 0;
   readonly #total: number;
 
@@ -152,7 +153,8 @@ class Loader {
     const packed = device.allocate("u8", [bytes], source.name);
     for (let at = 0; at < bytes; at += CHUNK) {
       this.#options.signal?.throwIfAborted();
-      const part = await source.packed(at, Math.min(at + CHUNK, bytes));
+      const end = Math.min(at + CHUNK, bytes);
+      const part = await source.packed(at, end, this.#into.subarray(0, end - at));
       device.write(viewTensor(packed, [part.length], at), part);
     }
     const absmax = await source.absmax();

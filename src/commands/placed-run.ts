@@ -5,7 +5,11 @@ import type { AdapterParameters, LoraModule } from "../nn/lora.ts";
 import { AdamW, ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import { Movement } from "../optim/computed.ts";
 import type { Moment } from "../optim/moments.ts";
-import type { PagingOptions } from "../pager/pager.ts";
+import { PagedMoments } from "../optim/paged-moments.ts";
+import { HostTier } from "../pager/host-tier.ts";
+import type { PagingOptions, PagingStats } from "../pager/pager.ts";
+import { pagingStats } from "../pager/paging-stats.ts";
+import { arrangementsOf, type Arrangement } from "./arrangement.ts";
 import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from "./attach-adapter.ts";
 import { fitMemory } from "./fit-memory.ts";
 import { loadLlama } from "./load-llama.ts";
@@ -32,15 +36,20 @@ export class PlacedRun {
   readonly optimizer: AdamW;
   readonly pass: BatchPass;
   readonly recompute: boolean;
+  readonly arrangement: Arrangement;
+  readonly #tier: HostTier;
   movement = new Movement(new Map());
 
-  private constructor(model: Llama, modules: readonly LoraModule[], prepared: Prepared) {
+  private constructor(model: Llama, modules: readonly LoraModule[], prepared: Prepared, arrangement: Arrangement, tier: HostTier) {
     const { options, adapter } = prepared;
     this.model = model;
     this.modules = modules;
+    this.arrangement = arrangement;
+    this.#tier = tier;
     this.parameters = attachForTraining(model, modules, adapter.loraDropout, options.seed);
-    this.optimizer = new AdamW(model.device, this.parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm });
-    const passOptions = passOptionsOf(model, prepared, modules);
+    const moments = arrangement.pagedOptimizer ? new PagedMoments(tier, this.parameters.length) : undefined;
+    this.optimizer = new AdamW(model.device, this.parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, maxGradNorm: options.maxGradNorm }, moments);
+    const passOptions = passOptionsOf(model, prepared, modules, arrangement, tier);
     this.recompute = passOptions.recompute;
     this.pass = new BatchPass(model, passOptions);
   }
@@ -49,15 +58,25 @@ export class PlacedRun {
   static async load(call: TrainCall, prepared: Prepared, paging: PagingOptions | undefined, snapshot: Snapshot | undefined): Promise<PlacedRun> {
     const onProgress = (done: number, total: number): void => call.onProgress?.({ phase: "load", done, total });
     const options = { quantization: quantizationOf(prepared.options), paging, onProgress, signal: call.signal };
-    const fitting = await fitMemory(call.device, prepared.checkpoint, options, (measured) => PlacedRun.#place(measured, prepared));
-    const model = await loadLlama(call.device, prepared.checkpoint, { ...options, paging: fitting });
+    let written = 0; // bytes that lie on the host between uses, as the last arrangement tried has it
+    const fit = await fitMemory(call.device, prepared.checkpoint, options, arrangementsOf(prepared.options), async (measured, arrangement) => {
+      const tier = new HostTier(measured.device);
+      await PlacedRun.#place(measured, prepared, arrangement, tier);
+      written = tier.bytes;
+    });
+    const { hostMemory } = paging ?? {};
+    const tier = new HostTier(call.device, { hostMemory: hostMemory === undefined ? undefined : Math.min(hostMemory, written), openSpill: call.output.openSpill?.bind(call.output) });
+    tier.check(written);
+    const forBase = hostMemory === undefined ? undefined : Math.max(0, hostMemory - written);
+    const model = await loadLlama(call.device, prepared.checkpoint, { ...options, paging: fit.paging && { ...fit.paging, hostMemory: forBase } });
     try {
       const modules = adapterModules(model, prepared.adapter);
       if (prepared.initial) checkAdapter(call.initAdapter?.name ?? call.resume!.name, modules, prepared.initial);
-      const run = await PlacedRun.#place(model, prepared);
+      const run = await PlacedRun.#place(model, prepared, fit.arrangement, tier);
       await run.#begin(call, prepared, snapshot);
       return run;
     } catch (error) {
+      await tier.close();
       model.dispose();
       await model.pager?.close();
       throw error;
@@ -65,10 +84,10 @@ export class PlacedRun {
   }
 
   /** Allocates everything that the run needs beside the model. */
-  static async #place(model: Llama, prepared: Prepared): Promise<PlacedRun> {
-    const run = new PlacedRun(model, adapterModules(model, prepared.adapter), prepared);
-    // Saving needs a buffer for reading the adapter back: it must be there before frames take what is left.
-    await run.parameters.read();
+  static async #place(model: Llama, prepared: Prepared, arrangement: Arrangement, tier: HostTier): Promise<PlacedRun> {
+    const run = new PlacedRun(model, adapterModules(model, prepared.adapter), prepared, arrangement, tier);
+    await run.parameters.prepare();
+    await run.pass.prepare();
     await run.optimizer.moments.prepare();
     return run;
   }
@@ -98,7 +117,14 @@ export class PlacedRun {
     return { step, param, moments: { exp_avg: await moments.read("exp_avg"), exp_avg_sq: await moments.read("exp_avg_sq") } };
   }
 
+  /** What was paged so far; undefined when everything is on the device. */
+  get paging(): PagingStats | undefined {
+    const { moments } = this.optimizer;
+    return pagingStats(this.model.device, this.model.pager, this.#tier, this.pass.stacked, moments instanceof PagedMoments ? moments.pages : undefined);
+  }
+
   async dispose(): Promise<void> {
+    await this.#tier.close();
     this.pass.dispose();
     this.optimizer.dispose();
     for (const linear of this.model.linears().values()) linear.loras = [];

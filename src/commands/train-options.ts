@@ -3,6 +3,9 @@ import { BLOCKSIZES } from "../ops/blocksize.ts";
 import { ADAMW_DEFAULTS } from "../optim/adamw.ts";
 import type { ScheduleKind } from "../optim/schedule.ts";
 
+/** Where AdamW's states are: `adamw` keeps them on the device if they fit, `paged_adamw` on the host. The results are the same. */
+export type Optim = "adamw" | "paged_adamw";
+
 export type QuantizeOnLoad = "nf4" | "fp4" | "none";
 
 /** Hyper-parameters of a run, with Hugging Face's meanings. */
@@ -38,6 +41,9 @@ export interface TrainOptions {
   maxLength: number;
   /** Recompute activations in the backward pass: `auto` does when they would not fit. */
   gradientCheckpointing: boolean | "auto";
+  /** Keep the inputs of the layers on the host between forward and backward, which recomputes; also done when they do not fit. */
+  activationOffloading: boolean;
+  optim: Optim;
   /** Save a checkpoint every so many steps; 0 saves none but the result. */
   saveSteps: number;
   shuffle: boolean;
@@ -54,7 +60,7 @@ export const TRAIN_DEFAULTS: TrainOptions = {
   r: 16, loraAlpha: 16, loraDropout: 0, useRslora: false, targetModules: "all-linear", rankPattern: {}, alphaPattern: {},
   learningRate: 2e-4, lrSchedulerType: "cosine", weightDecay: 0, maxGradNorm: ADAMW_DEFAULTS.maxGradNorm,
   numTrainEpochs: 1, perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 8, maxLength: 512,
-  gradientCheckpointing: "auto", saveSteps: 0, shuffle: true, seed: 42, quantize: "nf4", blocksize: 64, doubleQuant: true, activationMemory: 2 ** 30,
+  gradientCheckpointing: "auto", activationOffloading: false, optim: "adamw", saveSteps: 0, shuffle: true, seed: 42, quantize: "nf4", blocksize: 64, doubleQuant: true, activationMemory: 2 ** 30,
 };
 
 type Check = readonly [keyof TrainOptions, (value: number) => boolean, string];
@@ -95,7 +101,9 @@ export function trainOptions(given: Partial<TrainOptions>): TrainOptions {
   for (const alpha of Object.values(options.alphaPattern)) if (!(alpha > 0)) throw new ShapeError("train", "alphaPattern", { expected: "numbers above 0", got: alpha });
   oneOf("lrSchedulerType", options.lrSchedulerType, ["constant", "linear", "cosine"]);
   oneOf("quantize", options.quantize, ["nf4", "fp4", "none"]);
+  oneOf("optim", options.optim, ["adamw", "paged_adamw"]);
   oneOf("gradientCheckpointing", String(options.gradientCheckpointing), ["true", "false", "auto"]);
+  if (options.activationOffloading && options.gradientCheckpointing === false) throw new ShapeError("train", "activationOffloading", { expected: "gradientCheckpointing true or auto beside it", got: false });
   return options;
 }
 
@@ -103,7 +111,7 @@ const OPTION_KEYS: Record<keyof TrainOptions, true> = {
   r: true, loraAlpha: true, loraDropout: true, useRslora: true, targetModules: true, excludeModules: true, layersToTransform: true,
   rankPattern: true, alphaPattern: true, learningRate: true, lrSchedulerType: true, warmupSteps: true, warmupRatio: true,
   weightDecay: true, maxGradNorm: true, maxSteps: true, numTrainEpochs: true, perDeviceTrainBatchSize: true,
-  gradientAccumulationSteps: true, maxLength: true, gradientCheckpointing: true, saveSteps: true, shuffle: true, seed: true,
+  gradientAccumulationSteps: true, maxLength: true, gradientCheckpointing: true, activationOffloading: true, optim: true, saveSteps: true, shuffle: true, seed: true,
   quantize: true, blocksize: true, doubleQuant: true, activationMemory: true,
 };
 

@@ -5,7 +5,9 @@ import { readAdapter, type AdapterConfig, type AdapterMatrices } from "../format
 import { BatchPass, type BatchPassOptions } from "../nn/batch-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { LoraModule } from "../nn/lora.ts";
+import type { HostTier } from "../pager/host-tier.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import type { Arrangement } from "./arrangement.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { openModel } from "./open-model.ts";
 import { quantizationLabel } from "./quantize-while-loading.ts";
@@ -73,7 +75,7 @@ function adapterConfigOf(o: TrainOptions, baseModel: string): AdapterConfig {
 }
 
 /** Sizes of the largest batch of the run, and whether its activations are kept or recomputed. */
-export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter }: Prepared, modules: readonly LoraModule[]): BatchPassOptions {
+export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter }: Prepared, modules: readonly LoraModule[], { recompute: wanted, stacked }: Arrangement, tier: HostTier): BatchPassOptions {
   const longest = (set: Dataset): number => set.rows.reduce((most, row) => Math.max(most, row.inputIds.length), 1);
   const sizes = {
     batch: options.perDeviceTrainBatchSize,
@@ -82,7 +84,6 @@ export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter
     rank: Math.max(1, ...modules.map((m) => m.r)),
     training: true, dropout: adapter.loraDropout > 0,
   };
-  const { gradientCheckpointing: wanted, activationMemory } = options;
-  const recompute = wanted === "auto" ? BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory : wanted;
-  return { ...sizes, recompute };
+  const recompute = wanted === "auto" ? BatchPass.bytes(model, { ...sizes, recompute: false }) > options.activationMemory : wanted;
+  return { ...sizes, recompute, stack: stacked ? tier : undefined };
 }

@@ -8,6 +8,7 @@ import { learningRateAt, warmupOf } from "../optim/schedule.ts";
 import type { PagingOptions, PagingStats } from "../pager/pager.ts";
 import { queueStep, type StepResult } from "../optim/training-step.ts";
 import { evaluateRows, type EvaluatedSoFar } from "./evaluate.ts";
+import type { Arrangement } from "./arrangement.ts";
 import { PlacedRun, type Snapshot } from "./placed-run.ts";
 import { Recovery, type Recovered } from "./recovery.ts";
 import { resultFiles, checkpointFiles } from "./run-files.ts";
@@ -29,13 +30,13 @@ export interface StepEvent {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
-  /** What the pager did so far; undefined when the whole base is on the device. */
+  /** What was paged so far; undefined when everything is on the device. */
   readonly paging: PagingStats | undefined;
 }
 
 export type TrainProgress =
   | { readonly phase: "load"; readonly done: number; readonly total: number }
-  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly quantization: string; readonly context: number; readonly truncated: number; readonly leftOver: number }
+  | { readonly phase: "ready"; readonly trainable: number; readonly modules: number; readonly rows: number; readonly steps: number; readonly recompute: boolean; readonly arrangement: Arrangement; readonly quantization: string; readonly context: number; readonly truncated: number; readonly leftOver: number }
   | { readonly phase: "evaluate"; readonly done: number; readonly total: number }
   | { readonly phase: "saved"; readonly path: string }
   /** The device failed and was replaced; the run goes on after `step` steps, and tells none of them twice. */
@@ -47,7 +48,7 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly evalData?: DataFile | undefined;
   readonly output: RunFolder;
   readonly device: Device;
-  /** Limits of paging, which begins by itself when the base does not fit into the device's memory. */
+  /** Limits of paging, which begins by itself when not all fits into the device's memory. */
   readonly paging?: PagingOptions | undefined;
   /** Start from this adapter; it brings its own r, alpha and targets. */
   readonly initAdapter?: SourceFolder | undefined;
@@ -67,7 +68,7 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly steps: number;
   readonly outputDir: string;
-  /** What the pager did; undefined when the whole base was on the device. */
+  /** What was paged; undefined when everything was on the device. */
   readonly paging: PagingStats | undefined;
   /** The checkpoint that was saved because `signal` fired. */
   readonly interrupted: string | undefined;
@@ -122,7 +123,7 @@ class TrainingRun {
     const evalLoss = interrupted === undefined ? await this.#finish() : undefined;
     const { loss = NaN, step: steps = 0 } = this.#log.at(-1) ?? {};
     const tokensPerSecond = this.#seconds > 0 ? this.#tokens / this.#seconds : 0;
-    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#placed?.model.pager?.stats, interrupted };
+    return { loss, evalLoss, tokensPerSecond, steps, outputDir: this.#call.output.name, paging: this.#placed?.paging, interrupted };
   }
 
   /** `work` on what lies on the device, which is placed anew as often as the device fails and `work` got further in between. */
@@ -145,7 +146,7 @@ class TrainingRun {
     if (!this.#ready) {
       this.#call.onProgress?.({
         phase: "ready", trainable: placed.parameters.count, modules: placed.modules.length, rows: dataset.rows.length, steps: plan.totalSteps,
-        recompute: placed.recompute, quantization: state.base.quantization, context: checkpoint.config.maxPositionEmbeddings, truncated: dataset.truncated, leftOver: dataset.leftOver,
+        recompute: placed.recompute, arrangement: placed.arrangement, quantization: state.base.quantization, context: checkpoint.config.maxPositionEmbeddings, truncated: dataset.truncated, leftOver: dataset.leftOver,
       });
     }
     this.#ready = true;
@@ -209,7 +210,7 @@ class TrainingRun {
     this.#tokens += tokens;
     const epoch = epochAfter(step, plan);
     this.#log.push({ step: step + 1, epoch, loss, grad_norm: gradNorm, learning_rate: rate });
-    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: placed.model.pager?.stats });
+    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: placed.paging });
     this.#refuseFault(loss, gradNorm, step + 1);
     refuseZeroLoss(`train: step ${step + 1}`, loss, targets);
   }

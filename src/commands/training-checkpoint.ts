@@ -46,7 +46,7 @@ export async function readTrainerState(folder: SourceFolder): Promise<TrainerSta
 }
 
 /** Options that may change between stop and resume without changing a bit of the result. */
-const FREE: ReadonlySet<string> = new Set(["saveSteps", "gradientCheckpointing", "activationMemory"]);
+const FREE: ReadonlySet<string> = new Set(["saveSteps", "gradientCheckpointing", "activationOffloading", "optim", "activationMemory"]);
 
 /** @throws ShapeError naming the first thing that differs. */
 export function checkResumable(state: TrainerState, now: Omit<TrainerState, "global_step" | "epoch" | "log_history" | "version">): void {

@@ -57,6 +57,8 @@ const LISTED = ["config.json", "model.safetensors", "model.safetensors.index.jso
 /** Bytes asked for at least: a header and its tables come in one answer instead of in many. */
 const PAGE = 2 ** 16;
 const PAGES = 16;
+/** Of a body, read at a time. */
+const PIECE = 2 ** 16;
 
 class HttpSource implements ByteSource {
   readonly name: string;
@@ -65,6 +67,7 @@ class HttpSource implements ByteSource {
   readonly #options: HttpOptions;
   readonly #etag: string | null;
   readonly #pages = new Map<number, Uint8Array<ArrayBuffer>>();
+  #piece: ArrayBuffer | undefined; // lent to whoever reads
 
   private constructor(url: URL, options: HttpOptions, size: number, etag: string | null) {
     this.name = url.href;
@@ -87,23 +90,31 @@ class HttpSource implements ByteSource {
     }
     const range = await contentRange(url, response, 0);
     const source = new HttpSource(url, options, range.size, response.headers.get("etag"));
-    source.#pages.set(0, await bodyOf(url, response, range.end));
+    source.#pages.set(0, await source.#body(response, new Uint8Array(range.end)));
     return source;
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(offset: number, length: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(this, offset, length);
     if (length === 0) return new Uint8Array();
     const page = Math.floor(offset / PAGE);
-    if (Math.floor((offset + length - 1) / PAGE) !== page) return this.#fetch(offset, offset + length);
-    const bytes = this.#pages.get(page) ?? (await this.#fetch(page * PAGE, Math.min(this.size, (page + 1) * PAGE)));
+    if (Math.floor((offset + length - 1) / PAGE) !== page) return this.#fetch(offset, offset + length, into);
+    const bytes = this.#pages.get(page) ?? (await this.#fetchPage(page * PAGE));
     this.#pages.delete(page); // the last to be used is the last to go
     this.#pages.set(page, bytes);
-    if (this.#pages.size > PAGES) this.#pages.delete(this.#pages.keys().next().value!);
     return bytes.slice(offset - page * PAGE, offset - page * PAGE + length);
   }
 
-  async #fetch(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** Into the memory of the oldest page when there are enough. */
+  #fetchPage(begin: number): Promise<Uint8Array<ArrayBuffer>> {
+    const end = Math.min(this.size, begin + PAGE);
+    if (this.#pages.size < PAGES) return this.#fetch(begin, end);
+    const [[oldest, bytes]] = this.#pages;
+    this.#pages.delete(oldest);
+    return this.#fetch(begin, end, bytes.length === end - begin ? bytes : undefined);
+  }
+
+  async #fetch(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const response = await request(this.#url, this.#options, begin, end);
     const etag = response.headers.get("etag");
     const range = await contentRange(this.#url, response, begin);
@@ -111,7 +122,17 @@ class HttpSource implements ByteSource {
       await response.body?.cancel();
       throw new FormatError(this.name, "file changed while it was read", { expected: `${this.size} bytes, etag ${this.#etag}`, got: `${range.size} bytes, etag ${etag}` });
     }
-    return bodyOf(this.#url, response, end - begin);
+    return this.#body(response, into ?? new Uint8Array(end - begin));
+  }
+
+  /** Piece by piece through one buffer: an answer taken whole is a copy more, and on an edge runtime garbage for long. */
+  async #body(response: Response, into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const lent = this.#piece ?? new ArrayBuffer(PIECE);
+    this.#piece = undefined;
+    const { length, piece } = await fill(into, response.body!, lent);
+    this.#piece = piece;
+    if (length !== into.length) throw new FormatError(this.name, "bytes of a range", { expected: into.length, got: length });
+    return into;
   }
 
   async close(): Promise<void> {
@@ -132,8 +153,23 @@ async function contentRange(url: URL, response: Response, begin: number): Promis
   throw new FormatError(url.href, "answer to a range request", { expected: "206 Partial Content", got: `${response.status} ${response.statusText}`.trim(), ...(hint ? { hint } : {}) });
 }
 
-async function bodyOf(url: URL, response: Response, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  if (bytes.length !== length) throw new FormatError(url.href, "bytes of a range", { expected: length, got: bytes.length });
-  return bytes;
+/** @returns how long the body is, which may be more than `into` takes, and the buffer to read the next one with. */
+async function fill(into: Uint8Array, body: ReadableStream<Uint8Array<ArrayBuffer>>, piece: ArrayBuffer): Promise<{ length: number; piece: ArrayBuffer }> {
+  const reader = pieceReader(body);
+  for (let length = 0; ; ) {
+    const { done, value } = reader instanceof ReadableStreamDefaultReader ? await reader.read() : await reader.read(new Uint8Array(piece));
+    if (value && !(reader instanceof ReadableStreamDefaultReader)) piece = value.buffer;
+    if (done) return { length, piece };
+    if (length + value.length <= into.length) into.set(value, length);
+    length += value.length;
+  }
+}
+
+/** Where bodies are no streams of bytes, they hand over buffers of their own. */
+function pieceReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> {
+  try {
+    return body.getReader({ mode: "byob" });
+  } catch {
+    return body.getReader();
+  }
 }

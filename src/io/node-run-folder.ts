@@ -4,7 +4,9 @@ import { access, mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node
 import { dirname, join, resolve } from "node:path";
 import { MemoryError, ShapeError } from "../errors.ts";
 import { systemError } from "./node-errors.ts";
+import { openSpillFile } from "./node-spill.ts";
 import type { RunFolder } from "./run-folder.ts";
+import type { SpillFile } from "./types.ts";
 
 export interface RunFolderOptions {
   /** Use a folder that is there already and keep what it holds: `--force`, or going on with `--resume`. */
@@ -71,6 +73,10 @@ class NodeRunFolder implements RunFolder {
         throw error;
       }
     });
+  }
+
+  openSpill(): Promise<SpillFile> {
+    return openSpillFile(this.name);
   }
 
   /** A folder that was made for what could not be written goes again. */

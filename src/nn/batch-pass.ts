@@ -1,8 +1,11 @@
 import type { Device } from "../device.ts";
+import type { HostTier } from "../pager/host-tier.ts";
 import type { Pager } from "../pager/pager.ts";
+import type { CopyStats } from "../pager/paging-stats.ts";
 import { Plan } from "../pager/plan.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import { activationBytes, allocateGradients, allocateScratch, reserveScratch, type LayerGradients, type LayerScratch } from "./activations.ts";
+import { BoundaryStack } from "./boundary-stack.ts";
 import type { Rotation } from "./decoder-layer.ts";
 import { embed } from "./embedding.ts";
 import { pagesOf } from "./head.ts";
@@ -33,11 +36,14 @@ export interface BatchPassOptions {
   /** Keep only each layer's input and run its forward pass again in the backward pass. */
   readonly recompute: boolean;
   readonly dropout: boolean;
+  /** Where the inputs of layers wait between forward and backward, which recomputes; by default on the device. */
+  readonly stack?: HostTier | undefined;
 }
 
 /** A micro-batch on its way through the layers. */
 interface Task {
   readonly on: MicroBatch;
+  readonly stack: BoundaryStack | undefined;
   readonly batch: Batch;
   readonly span: Span;
   readonly loss: Tensor; // f32[rows]
@@ -53,6 +59,7 @@ export class BatchPass {
   readonly #first: MicroBatch;
   /** More of them, that share every sweep over the pages with the first. */
   #others: Placed<MicroBatch>[] | undefined;
+  readonly #stacks: BoundaryStack[] = []; // one a micro-batch, if inputs are stacked
   readonly #scratch: LayerScratch;
   readonly #gradients: LayerGradients | undefined;
   readonly #rope: Pick<Rotation, "cos" | "sin">;
@@ -69,7 +76,8 @@ export class BatchPass {
     const { shape } = model;
     const rows = options.batch * options.length;
     const first = model.layers.findIndex((layer) => Object.values(layer.linears).some((linear) => linear.loras.length > 0));
-    this.#sizes = { ...options, rows, bottom: first < 0 ? shape.numHiddenLayers : first };
+    const stacked = options.stack !== undefined && options.training;
+    this.#sizes = { ...options, recompute: options.recompute || stacked, stacked, rows, bottom: first < 0 ? shape.numHiddenLayers : first };
     const layers = model.layers.map((_, i) => i);
     const up = [...layers, ...pagesOf(model.head)];
     this.#forwardPlan = new Plan(up);
@@ -88,6 +96,7 @@ export class BatchPass {
     this.#head = value.head;
     this.#rope = model.allocateRope(options.length);
     this.#tensors = [...tensors, ...Object.values(this.#rope)];
+    this.#addStack();
     reserveScratch(this.#device, shape, { batch: options.batch, length: options.length, keyLength: options.length }, options.training);
   }
 
@@ -101,18 +110,42 @@ export class BatchPass {
     return sets * activationBytes(shape, rows, options.rank) + 4 * rows * shape.hiddenSize * boundaries + working + LossHead.bytes(model, rows);
   }
 
-  async #begin(on: MicroBatch, given: Batch, slot: number, dropout?: DropoutPosition): Promise<Task> {
+  #addStack(): void {
+    const { stack, training } = this.#options;
+    const { rows, bottom } = this.#sizes;
+    const { numHiddenLayers, hiddenSize } = this.#model.shape;
+    if (stack && training) this.#stacks.push(new BoundaryStack(stack, numHiddenLayers, bottom, rows * hiddenSize));
+  }
+
+  /** Bytes that went to the stack and came back; undefined without one. */
+  get stacked(): CopyStats | undefined {
+    if (!this.#stacks.length) return undefined;
+    const sum = (way: keyof CopyStats): number => this.#stacks.reduce((bytes, { pages }) => bytes + pages[way], 0);
+    return { bytesUp: sum("bytesUp"), bytesDown: sum("bytesDown") };
+  }
+
+  /** To be awaited before frames of the base take the device's memory. */
+  async prepare(): Promise<void> {
+    await this.#stacks[0]?.pages.prepare(this.#first.boundary[0]);
+  }
+
+  async #begin(on: MicroBatch, given: Batch, slot: number, stack?: BoundaryStack, dropout?: DropoutPosition): Promise<Task> {
     const { batch, length, ids, targets } = given;
     const rows = batch * length;
     this.#device.write(on.ids, ids);
     this.#device.write(on.targets, targets);
     this.#device.write(on.positions, Int32Array.from({ length: rows }, (_, row) => row % length));
     await embed(this.#device, this.#model.embedding, ids, on.ids, on.boundary[0]);
-    return { on, batch: given, span: { batch, length, keyLength: length }, loss: viewTensor(this.#loss, [rows], slot * this.#sizes.rows), dropout };
+    return { on, stack, batch: given, span: { batch, length, keyLength: length }, loss: viewTensor(this.#loss, [rows], slot * this.#sizes.rows), dropout };
   }
 
   #forwardLayer(i: number, { on, span, dropout }: Task): void {
     this.#model.layers[i].forward(this.#device, span, on.boundary[i], on.boundary[i + 1], on.kept[i], this.#scratch, this.#rotation(on), dropout);
+  }
+
+  /** Input of layer i. */
+  #input(i: number, { on, span }: Task): Tensor {
+    return viewTensor(on.boundary[i], [rowsOf(span), this.#model.shape.hiddenSize]);
   }
 
   #rotation({ positions }: MicroBatch): Rotation {
@@ -124,7 +157,10 @@ export class BatchPass {
     const { layers, pager } = this.#model;
     for (let i = 0; i < layers.length; i++) {
       await pager?.use(i);
-      for (const task of tasks) this.#forwardLayer(i, task);
+      for (const task of tasks) {
+        await task.stack?.push(i, this.#input(i, task));
+        this.#forwardLayer(i, task);
+      }
     }
     const ends = tasks.map(({ on, span, batch, loss }): HeadTask => ({
       x: on.boundary[layers.length], rows: rowsOf(span), targets: batch.targets, targetTensor: on.targets, loss, d: training ? on.d : undefined, found: on.found,
@@ -140,6 +176,7 @@ export class BatchPass {
       await pager?.use(i);
       for (const task of tasks) {
         const { on, span, dropout } = task;
+        await task.stack?.pop(i, this.#input(i, task));
         // The top layer's activations are still there if nobody shares them. Recomputing also rewrites boundary i + 1, with the same bits.
         if (recompute && (i !== last || tasks.length > 1)) this.#forwardLayer(i, task);
         layers[i].backward(this.#device, span, on.boundary[i], on.d!, on.kept[i], this.#gradients!, this.#scratch, this.#rotation(on), dropout, i > bottom);
@@ -165,10 +202,16 @@ export class BatchPass {
     for (let at = 0; at < batches.length; at += places.length) {
       await pager?.begin(this.#trainPlan);
       const tasks: Task[] = [];
-      for (const [i, batch] of batches.slice(at, at + places.length).entries()) tasks.push(await this.#begin(places[i], batch, at + i, dropout?.(at + i)));
+      for (const [i, batch] of batches.slice(at, at + places.length).entries()) tasks.push(await this.#begin(places[i], batch, at + i, this.#stacks[i], dropout?.(at + i)));
       await this.#forward(tasks, scale, true);
       await this.#backward(tasks);
     }
+  }
+
+  /** A stack of its own for each must have room on the host. */
+  get #mostTogether(): number {
+    const { stack, microBatches } = this.#options;
+    return stack?.limited ? 1 : microBatches;
   }
 
   /** Memory for them is memory that frames do not get: as many as make a step load the fewest pages. */
@@ -176,10 +219,11 @@ export class BatchPass {
     const build = (memory: Allocator): MicroBatch => allocateMicroBatch(memory, this.#model, this.#sizes, this.#sizes.recompute ? this.#first.kept[0] : undefined);
     const bytes = bytesToPlace(build);
     const placed: Placed<MicroBatch>[] = [];
-    for (let left = pager.bestTogether(this.#options.microBatches, bytes) - 1; left > 0; left--) {
+    for (let left = pager.bestTogether(this.#mostTogether, bytes) - 1; left > 0; left--) {
       const another = await tryPlace(this.#device, build);
       if (!another) break;
       placed.push(another);
+      this.#addStack();
     }
     pager.together = placed.length + 1;
     return placed;
@@ -192,7 +236,7 @@ export class BatchPass {
     return batches.map(({ batch, length }, slot) => all.subarray(slot * stride, slot * stride + batch * length));
   }
 
-  /** Logits of rows [begin, begin + count) of the batch that ran last, f32[count, vocab]; for tests and tools. */
+  /** Logits of rows [begin, begin + count) of the batch that was evaluated last, f32[count, vocab]; for tests and tools. */
   logits(begin: number, count: number): Promise<Float32Array> {
     return this.#head.logits(this.#first.boundary[this.#model.layers.length], begin, count);
   }

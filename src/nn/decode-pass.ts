@@ -26,6 +26,7 @@ export class DecodePass {
   readonly #normed: Tensor; // f32[1, hidden]
   readonly #rstd: Tensor; // f32[1]
   readonly #logits: Tensor; // f32[1, vocab]
+  readonly #host: Float32Array; // the same, read
   readonly #layersPlan: Plan;
   readonly #wholePlan: Plan; // and the head
   #length = 0;
@@ -51,6 +52,7 @@ export class DecodePass {
     this.#normed = device.allocate("f32", [1, shape.hiddenSize], "decode.normed");
     this.#rstd = device.allocate("f32", [1], "decode.rstd");
     this.#logits = device.allocate("f32", [1, shape.vocabSize], "decode.logits");
+    this.#host = new Float32Array(shape.vocabSize);
     const layers = model.layers.map((_, i) => i);
     this.#layersPlan = new Plan(layers);
     this.#wholePlan = new Plan([...layers, ...pagesOf(model.head)]);
@@ -60,7 +62,7 @@ export class DecodePass {
   /** Tokens in the cache. */
   get length(): number { return this.#length; }
 
-  /** Appends `ids` and returns the logits that follow the last one, f32[vocab]. */
+  /** Appends `ids` and returns the logits that follow the last one, f32[vocab], in an array that the next call fills again. */
   async append(ids: readonly number[]): Promise<Float32Array> {
     let out = this.#stream[0];
     let rows = 0;
@@ -73,7 +75,7 @@ export class DecodePass {
     const last = viewTensor(out, [1, n], (rows - 1) * n);
     this.#device.run(rmsnorm, { x: last, weight: this.model.norm, y: this.#normed, rstd: this.#rstd }, { rows: 1, n, eps });
     await multiplyHead(this.#device, this.model.pager, this.model.head, this.#normed, this.#logits);
-    return (await this.#device.read(this.#logits)) as Float32Array;
+    return (await this.#device.read(this.#logits, this.#host)) as Float32Array;
   }
 
   async #appendPart(ids: Int32Array, plan: Plan): Promise<Tensor> {

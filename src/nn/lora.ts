@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { fill } from "../ops/index.ts";
-import { readPieces } from "../pager/pieces.ts";
+import { LANES, PIECE, readPieces } from "../pager/pieces.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 
 /** One low-rank update of one linear: y += scaling · (x Aᵀ) Bᵀ. */
@@ -68,6 +68,11 @@ export class AdapterParameters {
     const b = (flat: Tensor): Tensor => viewTensor(flat, [m.out, m.r], slot.b);
     const gradients = this.grad ? { gradA: a(this.grad), gradB: b(this.grad) } : {};
     return { a: a(this.param), b: b(this.param), r: m.r, scaling: m.scaling, ...gradients, ...(dropout ? { dropout } : {}) };
+  }
+
+  /** Reads as `read` will, so that a GPU has its buffers for that before frames of a base take what is left. */
+  async prepare(): Promise<void> {
+    await readPieces(this.#device, viewTensor(this.param, [Math.min(this.length, LANES * PIECE)]));
   }
 
   /** Sets the parameters of the modules that are named. */

@@ -5,6 +5,8 @@ import { PIECE } from "../pager/pieces.ts";
 import { viewTensor, type Tensor } from "../tensor.ts";
 import type { Moment, Moments, MomentsUpdate } from "./moments.ts";
 
+const SLICES = 8; // at least, so that four frames are at most half of both states
+
 /** Frames for one slice of the states. */
 interface FrameSet {
   readonly exp_avg: Tensor; // f32[slice]
@@ -26,7 +28,7 @@ export class PagedMoments implements Moments {
   readonly #sets: readonly FrameSet[];
 
   /** @param slice elements, a multiple of 64: where any binding may begin */
-  constructor(tier: HostTier, length: number, slice = PIECE) {
+  constructor(tier: HostTier, length: number, slice = sliceOf(length)) {
     this.#tier = tier;
     this.#device = tier.device;
     this.#length = length;
@@ -83,4 +85,9 @@ export class PagedMoments implements Moments {
   dispose(): void {
     for (const { exp_avg, exp_avg_sq } of this.#sets) for (const tensor of [exp_avg, exp_avg_sq]) this.#device.free(tensor);
   }
+}
+
+/** Depends on the adapter only, never on a budget. */
+function sliceOf(length: number): number {
+  return Math.min(PIECE, 64 * Math.ceil(length / SLICES / 64));
 }

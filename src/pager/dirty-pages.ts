@@ -17,7 +17,6 @@ export class DirtyPages {
   bytesUp = 0;
   bytesDown = 0;
 
-  /** @throws MemoryError when the host has no room for them */
   constructor(tier: HostTier, count: number, elements: number) {
     this.#tier = tier;
     this.#elements = elements;

@@ -11,7 +11,7 @@ export interface HostTierOptions {
 }
 
 interface Lane {
-  tail: Promise<unknown>;
+  tail: Promise<unknown> | undefined; // of the copies under way
   staging: Float32Array<ArrayBuffer> | undefined; // f32[PIECE], once something is in the file
 }
 
@@ -25,7 +25,7 @@ export class HostTier {
   bytes = 0;
   readonly #limit: number;
   readonly #openSpill: (() => Promise<SpillFile>) | undefined;
-  readonly #lanes: Lane[] = Array.from({ length: LANES }, () => ({ tail: Promise.resolve(), staging: undefined }));
+  readonly #lanes: Lane[] = Array.from({ length: LANES }, () => ({ tail: undefined, staging: undefined }));
   #turn = 0;
   #inMemory = 0;
   #inFile = 0;
@@ -38,31 +38,39 @@ export class HostTier {
     this.#openSpill = openSpill;
   }
 
+  /** Whether there may not be room for more than was asked about. */
+  get limited(): boolean { return this.#limit !== Infinity; }
   get hostBytes(): number { return this.#inMemory; }
   get fileBytes(): number { return this.#inFile; }
 
   /**
    * Room for `count` pages of one size.
    * @returns how many of them lie in memory, and where the others begin in the file
-   * @throws MemoryError naming what the host's budget must be at least
+   * @throws MemoryError, which `check` tells earlier
    */
   place(count: number, bytes: number): { readonly inMemory: number; readonly at: number } {
-    this.bytes += count * bytes;
+    this.check(this.bytes += count * bytes);
     const inMemory = Math.min(count, Math.floor((this.#limit - this.#inMemory) / bytes));
     const at = this.#inFile;
-    if (inMemory < count && !this.#openSpill) {
-      throw new MemoryError("paging", "host memory for activations and optimizer states", { expected: `at least ${this.bytes} bytes`, got: this.#limit, hint: "a smaller batch, max_length or rank needs less" });
-    }
     this.#inMemory += inMemory * bytes;
     this.#inFile += (count - inMemory) * bytes;
     return { inMemory, at };
   }
 
-  /** Does a copy of one piece when its lane is free. */
+  /** Whether all that will be placed has room. @throws MemoryError naming the smallest budget that works */
+  check(bytes: number): void {
+    if (bytes <= this.#limit || this.#openSpill) return;
+    throw new MemoryError("paging", "host memory for activations and optimizer states", {
+      expected: `at least ${bytes} bytes`, got: this.#limit, hint: "a smaller batch, max_length or rank needs less",
+    });
+  }
+
+  /** Does a copy of one piece when its lane is free: at once, if it is. */
   copy<T>(work: (lane: Lane) => Promise<T>): Promise<T> {
     const lane = this.#lanes[this.#turn++ % LANES];
-    const done = lane.tail.then(() => work(lane));
-    lane.tail = done.catch(() => undefined);
+    const done = lane.tail ? lane.tail.then(() => work(lane)) : work(lane);
+    const tail = done.catch(() => undefined).then(() => { if (lane.tail === tail) lane.tail = undefined; });
+    lane.tail = tail;
     return done;
   }
 

@@ -8,7 +8,10 @@ import { PageStore } from "./store.ts";
 export interface PagingOptions {
   /** The most frames; by default as many as the device's limit leaves room for. */
   readonly frames?: number | undefined;
-  /** Bytes for pages kept in host memory, outside the device; by default all that there are, on the CPU none. */
+  /**
+   * Bytes for pages kept in host memory, outside the device: activations and optimizer states first, what exceeds it goes to a
+   * file. By default all that there are, on the CPU none of the base, which has its file right below.
+   */
   readonly hostMemory?: number | undefined;
 }
 
@@ -32,11 +35,17 @@ export interface PagingStats {
   readonly peakFrameBytes: number;
   /** The most bytes of pages in host memory, outside the device. */
   readonly peakHostBytes: number;
-  /** Pages copied into frames, and their bytes. */
+  /** Pages of the base copied into frames. */
   readonly loads: number;
+  /** Bytes copied to the device: of the base, and what lies on the host between uses. */
   readonly bytesUp: number;
-  /** Always 0: pages of the base are never written. */
+  /** … and back: never of the base, which nobody writes. */
   readonly bytesDown: number;
+  /** Of these, the inputs of layers, and AdamW's states; as many go up again. */
+  readonly activationBytes: number;
+  readonly optimizerBytes: number;
+  /** Bytes of both that lie in a file, since host memory does not hold them. */
+  readonly spilledBytes: number;
   /** Bytes read from files. */
   readonly bytesRead: number;
   /** Loads that had to wait for a file, and for how long. */
@@ -92,7 +101,7 @@ export class Pager {
     return {
       device: this.#device.kind, deviceBytes: live, deviceLimit: limit,
       pages: this.pages.length, resident: this.#resident.size, layers: count(this.pages), residentLayers: count([...this.#resident.keys()].map((i) => this.pages[i])), microBatchesTogether: this.together, frames: this.#frames.length, frameBytes: this.frameBytes,
-      peakFrameBytes: this.#peakFrameBytes, peakHostBytes: this.#peakHostBytes, loads: this.#loads, bytesUp: this.#bytesUp, bytesDown: 0,
+      peakFrameBytes: this.#peakFrameBytes, peakHostBytes: this.#peakHostBytes, loads: this.#loads, bytesUp: this.#bytesUp, bytesDown: 0, activationBytes: 0, optimizerBytes: 0, spilledBytes: 0,
       bytesRead, stalls: this.#stalls, stallSeconds: this.#stallSeconds,
     };
   }

@@ -84,6 +84,21 @@ test("a web server, by range requests", () => withServer(async (base) => {
   assert.is((await (await openSource(new URL(`${base}/m/empty.gguf`))).open("empty.gguf")).size, 0);
 }));
 
+test("into memory that is used again, whether or not bodies are streams of bytes", () => withServer(async (base) => {
+  const plain = async (...request: Parameters<typeof fetch>): Promise<Response> => {
+    const { body, status, headers } = await fetch(...request);
+    return new Response(body!.pipeThrough(new TransformStream()), { status, headers });
+  };
+  for (const options of [{}, { fetch: plain as typeof fetch }]) {
+    const source = await (await openSource(new URL(`${base}/m`), options)).open("model.safetensors");
+    const into = new Uint8Array(100_000);
+    assert.is(await source.read(1000, into.length, into), into);
+    assert.equal(into, bytes.slice(1000, 101_000));
+    const [a, b] = await Promise.all([source.read(0, 70_000), source.read(100_000, 70_000)]);
+    assert.equal([a, b], [bytes.slice(0, 70_000), bytes.slice(100_000, 170_000)]);
+  }
+}));
+
 test("what a web server may answer instead", () => withServer(async (base) => {
   const open = async (path: string): Promise<unknown> => (await openSource(new URL(base + path))).open(path.slice(1));
   await expectError(() => open("/plain.gguf"), FormatError, /range request: expected 206 Partial Content, got 200 OK\n {2}hint: this server ignores range requests/);

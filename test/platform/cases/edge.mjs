@@ -1,13 +1,13 @@
 // The edge worker in workerd, in Deno and in Node behind Hono: one handler, the same checks, memory measured in workerd.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
-import { demo, tool } from "../support/project.mjs";
+import { bundleWorker, demo, tool } from "../support/project.mjs";
 import { serveSite } from "../support/site.mjs";
-import { startServer, startWorkerd } from "../support/servers.mjs";
+import { mostMemory, startServer, startWorkerd } from "../support/servers.mjs";
+import { edgeAnswer } from "./edge-answer.mjs";
 import { announce, chunksOf, postStream, syntheticFile } from "../support/synthetic.mjs";
 
 const OCTETS = { "content-type": "application/octet-stream" };
@@ -20,7 +20,11 @@ export async function edge(report, folder) {
   const context = { report, folder, library, site, env: { MODEL_URL: `${site.url}/demo/`, HOSTS: JSON.stringify([new URL(site.url).host]) } };
   try {
     await makeAdapters(context);
-    await bundle(folder);
+    await bundleWorker(folder);
+    await report.check("workerd: a base with its embedding in 4 bits answers 32 tokens in less than 128 MB", async () => {
+      await library.quantize({ model: "demo", output: join(folder, "nf4"), embeddings: "nf4" });
+      return edgeAnswer(folder, join(folder, "nf4"), { prompt: "Alice was", hostMemory: 16e6 });
+    });
     const started = {
       workerd: () => startWorkerd(tool("@cloudflare/workerd-linux-64/bin/workerd"), join(folder, "worker"), context.env),
       Deno: () => startServer(tool("@deno/linux-x64-glibc/deno"), ["run", "--no-prompt", "--allow-net", "--allow-env=MODEL_URL,ADAPTERS,HOSTS,PORT", "edge/deno.mjs"], folder, context.env),
@@ -40,15 +44,6 @@ export async function edge(report, folder) {
   } finally {
     await site.close();
   }
-}
-
-/** As a user's bundler for Workers does it: the conditions choose modules in place of bytes. */
-async function bundle(folder) {
-  await build({
-    absWorkingDir: folder, entryPoints: ["edge/worker.mjs"], outfile: join(folder, "worker/worker.js"), bundle: true, minify: true, format: "esm", target: "es2022",
-    conditions: ["workerd", "worker", "browser"], loader: { ".wasm": "copy" }, assetNames: "[name]", logLevel: "error",
-  });
-  cpSync(join(folder, "edge/worker.capnp"), join(folder, "worker/worker.capnp"));
 }
 
 /** Two adapters that say something else than the base, and what each must answer. */
@@ -160,19 +155,9 @@ async function memoryOf({ report, library }, server, idle) {
     for await (const chunk of library.quantizeStream(ReadableStream.from(chunksOf(header, tensors, tensorBytes)), { name: "body" })) expected.update(chunk);
     // Each of these would hold 6 MB if it were not freed, and the limit below would not be kept.
     for (let i = 0; i < 16; i++) assert.ok((await postStream(`${server.url}/quantize`, chunksOf(header, tensors, tensorBytes), { stopAfter: 1e6 })).aborted);
-    let most = { heap: 0, rss: 0 }, sampling = true;
-    const sampler = (async () => {
-      while (sampling) {
-        const now = await server.memory();
-        most = { heap: Math.max(most.heap, now.heap), rss: Math.max(most.rss, now.rss) };
-        await new Promise((done) => setTimeout(done, 100));
-      }
-    })();
     const began = performance.now();
-    const { hash, bytes } = await postStream(`${server.url}/quantize`, chunksOf(header, tensors, tensorBytes), {});
+    const { result: { hash, bytes }, most } = await mostMemory(server, () => postStream(`${server.url}/quantize`, chunksOf(header, tensors, tensorBytes), {}));
     const seconds = (performance.now() - began) / 1000;
-    sampling = false;
-    await sampler;
     assert.equal(hash, expected.digest("hex"));
     assert.ok(most.heap < LIMIT, `heap and buffers ${most.heap}`);
     return `${mb(total)} in, ${mb(bytes)} out, ${seconds.toFixed(1)} s; heap + buffers + Wasm at most ${mb(most.heap)} with the model resident, RSS ${mb(idle.rss)} idle, ${mb(most.rss)} at most`;

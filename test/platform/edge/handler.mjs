@@ -13,9 +13,11 @@ const MB = 1e6;
  * @param modelUrl folder of the base, quantized to NF4 when it is loaded.
  * @param adapters name → address of a PEFT folder: any number over the one base.
  * @param hosts that /inspect may ask.
+ * @param hostMemory bytes of Wasm memory at most.
+ * @param maxLength tokens of prompt and answer together.
  */
-export function createHandler({ modelUrl, adapters, hosts, maxBodyBytes = 64e9, maxTensorBytes = 32 * MB, hostMemory = 64 * MB }) {
-  const resident = new Resident({ modelUrl, adapters, hostMemory });
+export function createHandler({ modelUrl, adapters, hosts, maxBodyBytes = 64e9, maxTensorBytes = 32 * MB, hostMemory = 64 * MB, maxLength = 128 }) {
+  const resident = new Resident({ modelUrl, adapters, hostMemory, maxLength });
   const stream = (convert) => (request, { signal }) => {
     const body = bodyOf(request, "application/octet-stream", maxBodyBytes);
     return started(convert(body, { signal, maxHeaderBytes: 4 * MB, maxBytes: maxBodyBytes, maxHeldBytes: maxTensorBytes, name: "body" }));
@@ -42,21 +44,21 @@ export function createHandler({ modelUrl, adapters, hosts, maxBodyBytes = 64e9, 
         await device.dispose();
       }
     },
-    "POST /generate": async (request, { signal }) => {
+    "POST /generate": async (request, { signal, waitUntil }) => {
       bodyOf(request, "application/json", 64_000, { whole: true });
       const { prompt, adapter, maxNewTokens = 32 } = await request.json().catch(() => refuse(400, "the body is no JSON"));
       if (typeof prompt !== "string") refuse(400, "prompt is missing");
-      const pieces = resident.generate({ prompt, adapter, maxNewTokens, signal });
+      const pieces = resident.generate({ prompt, adapter, maxNewTokens, signal, waitUntil });
       return started(streamOf(pieces), "text/plain; charset=utf-8");
     },
   };
 
-  return async (request) => {
+  return async (request, waitUntil = () => {}) => {
     const { pathname, searchParams: query } = new URL(request.url);
     try {
       const route = routes[`${request.method} ${pathname}`];
       if (!route) throw new HttpError(Object.keys(routes).some((key) => key.endsWith(` ${pathname}`)) ? 405 : 404, "see the list of routes");
-      return await route(request, { query, signal: request.signal });
+      return await route(request, { query, signal: request.signal, waitUntil });
     } catch (error) {
       await request.body?.cancel().catch(() => {}); // locked when it was being read: then its reader has cancelled it
       return Response.json({ error: error instanceof NibbleError || error instanceof HttpError ? error.message : "internal error" }, { status: statusOf(error) });
@@ -80,11 +82,12 @@ class Resident {
     return openSource(new URL(url), { signal });
   }
 
-  async *generate({ prompt, adapter, maxNewTokens, signal }) {
+  /** Workers stop at once for a client that has gone: `waitUntil` lets this one come to its end, or the next would wait for ever. */
+  async *generate({ prompt, adapter, maxNewTokens, signal, waitUntil }) {
     const source = adapter === undefined ? undefined : await this.adapterSource(adapter);
     const before = this.#turn;
     let done;
-    this.#turn = new Promise((resolve) => (done = resolve));
+    waitUntil((this.#turn = new Promise((resolve) => (done = resolve))));
     await before;
     try {
       const model = (this.#model ??= await this.#load());
@@ -97,7 +100,15 @@ class Resident {
   }
 
   async #load() {
-    const device = await createDevice({ kind: "wasm", hostMemory: this.#options.hostMemory });
-    return loadModel({ model: await openSource(new URL(this.#options.modelUrl)), device, quantize: "nf4" });
+    const { modelUrl, hostMemory, maxLength } = this.#options;
+    const device = await createDevice({ kind: "wasm", hostMemory });
+    try {
+      const model = await loadModel({ model: await openSource(new URL(modelUrl)), device, quantize: "nf4", maxLength });
+      // Pages would be read on behalf of this request, which is over when the next one needs them.
+      return model.paging ? refuse(503, `the base needs more than ${hostMemory} bytes`) : model;
+    } catch (error) {
+      await device.dispose();
+      throw error;
+    }
   }
 }

@@ -21,5 +21,6 @@ const worker :Workerd.Worker = (
     (name = "MODEL_URL", fromEnvironment = "MODEL_URL"),
     (name = "ADAPTERS", fromEnvironment = "ADAPTERS"),
     (name = "HOSTS", fromEnvironment = "HOSTS"),
+    (name = "HOST_MEMORY", fromEnvironment = "HOST_MEMORY"),
   ],
 );

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sym
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const HERE = join(ROOT, "test/platform");
@@ -24,6 +25,16 @@ export function makeProject() {
   // One window of 64 tokens and a bit: every step sees the same text, so the loss must fall.
   writeFileSync(join(folder, "text.txt"), readFileSync(join(ROOT, "src/demo/alice.txt"), "utf8").slice(0, 250));
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** `edge/worker.mjs`, measured, as a user's bundler for Workers does it: the conditions choose modules in place of bytes. */
+export async function bundleWorker(folder) {
+  cpSync(join(HERE, "support/measured-worker.mjs"), join(folder, "measured-worker.mjs"));
+  await build({
+    absWorkingDir: folder, entryPoints: { worker: "measured-worker.mjs" }, outdir: join(folder, "worker"), bundle: true, minify: true, format: "esm", target: "es2022",
+    conditions: ["workerd", "worker", "browser"], loader: { ".wasm": "copy" }, assetNames: "[name]", logLevel: "error",
+  });
+  cpSync(join(folder, "edge/worker.capnp"), join(folder, "worker/worker.capnp"));
 }
 
 export const tool = (path) => join(HERE, "node_modules", path);

@@ -28,6 +28,26 @@ export async function startServer(command, args, cwd, env, port) {
   return { url, pid: child.pid, stop: () => (child.kill(), ended) };
 }
 
+/** The most that `work` had a server hold, sampled all the time. */
+export async function mostMemory(server, work) {
+  const most = { heap: 0, rss: 0 };
+  let running = true;
+  const sampler = (async () => {
+    while (running) {
+      const now = await server.memory();
+      most.heap = Math.max(most.heap, now.heap);
+      most.rss = Math.max(most.rss, now.rss);
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  })();
+  try {
+    return { result: await work(), most };
+  } finally {
+    running = false;
+    await sampler;
+  }
+}
+
 export async function startWorkerd(command, folder, env) {
   const [port, inspector] = [await freePort(), await freePort()];
   const server = await startServer(command, ["serve", "worker.capnp", `--socket-addr=http=127.0.0.1:${port}`, `--inspector-addr=127.0.0.1:${inspector}`], folder, env, port);
@@ -48,11 +68,12 @@ export async function startWorkerd(command, folder, env) {
   });
   return {
     ...server,
-    /** heap: JavaScript and the backing stores of its buffers, Wasm memories among them; rss: of the whole process. */
+    /** heap: JavaScript, its buffers and every Wasm memory, which the inspector does not count; rss: of the whole process. */
     async memory() {
+      const wasm = Number(await (await fetch(`${server.url}/wasm-memories`)).text());
       const { usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 } = await ask("Runtime.getHeapUsage");
       const rss = 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]);
-      return { heap: usedSize + embedderHeapUsedSize + backingStorageSize, rss };
+      return { heap: usedSize + embedderHeapUsedSize + backingStorageSize + wasm, wasm, rss };
     },
     stop: () => (socket.close(), server.stop()),
   };
