@@ -35,7 +35,7 @@ export class PagedWeights {
     const blocks = Math.ceil(n / state.blocksize);
     const first = this.#parts.length;
     this.#add("u8", Math.ceil(n / 2), name, async (into) => put(await source.packed(0, into.length, into), into));
-    this.#add(state.nested ? "u8" : "f32", blocks, `${name}.absmax`, async (into) => put(await source.absmax(), into));
+    this.#add(state.nested ? "u8" : "f32", blocks, `${name}.absmax`, async (into) => put(await source.absmax(into), into));
     if (nestedAbsmax) this.#add("f32", nestedAbsmax.length, `${name}.nested_absmax`, (into) => put(nestedAbsmax, into));
     const code = this.#table(source.quantMap, "quant_map");
     return this.#weight(first, {

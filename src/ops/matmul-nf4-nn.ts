@@ -30,5 +30,5 @@ export const matmulNf4Nn = defineOp({
   cost: (p) => gemmCost(p.m, p.k, p.n, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k, dyStride }) => [n, k, dyStride] }, WEIGHTS_4BIT) },
+  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k, dyStride }) => [n, k, dyStride] }, WEIGHTS_4BIT) },
 });
