@@ -7,6 +7,7 @@ import { planThreads } from "../src/io/threads-node.ts";
 import { nodeWorkersAt } from "../src/io/workers-node.ts";
 import { fill } from "../src/ops/index.ts";
 import { AllowanceController, LEAST_ALLOWANCE, type Pressure } from "../src/wasm/pace.ts";
+import type { WorkerHandle } from "../src/wasm/worker-host.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 
 const pace = suite("pace");
@@ -99,6 +100,25 @@ pace("workers rank themselves, and the allowance changes no result", async () =>
   while (!changes.includes(1) && performance.now() < end) await work(3);
   assert.ok(changes.includes(1), String(changes)); // on a busy machine the pace may first undo what this test set
   assert.is(device.schedule.least, 1);
+});
+
+pace("workers beyond the allowance are not even woken", async () => {
+  const woken: number[] = [];
+  let spawned = 0;
+  const host = nodeWorkersAt(0);
+  const spawn = async (): Promise<WorkerHandle> => {
+    const [worker, index] = [await host.spawn(), spawned++];
+    return { ...worker, post: (message) => { if (message.type === "run") woken.push(index); worker.post(message); } };
+  };
+  await using device = await WasmDevice.create({ wasm: kernels, threads: 3, workers: { spawn } });
+  const y = device.allocate("f32", [1 << 20], "y");
+  for (const [allowance, team] of [[3, [0, 1, 2]], [1.5, [0, 1]], [0.5, [0]], [2, [0, 1]]] as const) {
+    device.allowance = allowance;
+    woken.length = 0;
+    device.run(fill, { y }, { n: 1 << 20, value: allowance });
+    assert.ok((await device.read(y)).every((value) => value === allowance));
+    assert.equal(woken, team);
+  }
 });
 
 pace("an allowance must be a part of the threads", async () => {
