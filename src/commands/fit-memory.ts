@@ -40,7 +40,7 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
   }
   for (const arrangement of arrangements) {
     const paged = await needs(arrangement, 2);
-    const least = Math.max(paged.peak + ROOM, paged.frames ?? 0) + beside(paged);
+    const least = leastOf(paged) + beside(paged);
     if (least <= limit) return { paging: paged.frames === undefined ? undefined : { ...paging, program: () => beside(paged) }, arrangement };
     smallest = Math.min(smallest, least);
   }
@@ -48,6 +48,15 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
     expected: `at least ${smallest} bytes`, got: limit,
     hint: "a smaller batch or max_length needs less",
   });
+}
+
+/** Bytes of the device for a run with as few frames as work. */
+export async function smallestLimit(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => Promise<void>): Promise<number> {
+  return leastOf(await measure(device, checkpoint, { ...options, paging: { ...options.paging, frames: 2 } }, (model) => work(model).then(() => 0)));
+}
+
+function leastOf({ peak, frames }: Needs): number {
+  return Math.max(peak + ROOM, frames ?? 0);
 }
 
 function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {

@@ -73,7 +73,7 @@ export class Pager {
   /** Micro-batches that share a sweep. */
   together = 1;
   readonly #device: Device;
-  readonly #options: PagingOptions;
+  #options: PagingOptions;
   readonly #store: PageStore;
   readonly #program: number;
   #frames: Tensor[] = []; // u8[frameBytes] each
@@ -234,6 +234,12 @@ export class Pager {
     if (!frame) throw new KernelError("paging", `${name} is used`, { expected: "a page in a frame", got: "one that is not there" });
     const { dtype, elements, label } = parts[part];
     return { dtype, shape: [elements], buffer: frame.buffer, byteOffset: frame.byteOffset + offsets[part], label };
+  }
+
+  /** From the next sweep on there are at most so many frames; what was in them is loaded again. */
+  limitFrames(frames: number): void {
+    this.release();
+    this.#options = { ...this.#options, frames };
   }
 
   /** The bytes of a page where host memory keeps them. */
