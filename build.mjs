@@ -120,7 +120,7 @@ export const [${Object.keys(WASM_TARGETS)}] = [${texts.map((_, k) => `bytes(turn
   },
 };
 
-const ENTRIES = ["index", "quant", "train", "text", "node", "cli"];
+const ENTRIES = ["index", "quant", "train", "text", "bench", "node", "cli"];
 
 async function buildJs() {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
