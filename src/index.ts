@@ -36,6 +36,7 @@ export type { ModelConfig } from "./format/checkpoint.ts";
 
 export { memoryFolder, MemorySink } from "./io/memory.ts";
 export { MemoryRun } from "./io/memory-run.ts";
+export { openStored, StoredSink, storedRunFolder } from "./io/stored-folder.ts";
 export { encodeSafetensors, readSafetensors, type HostTensor } from "./format/safetensors.ts";
 export { openSource, type OpenSourceOptions, type SourceInput } from "./io/open-source.ts";
 export type { HttpOptions } from "./io/http.ts";

@@ -82,7 +82,16 @@ export interface GpuKernel<O extends string = string, P extends string = string>
   readonly passes: readonly GpuPass<O, P>[];
   /** Bytes of the scratch buffer that the passes of one call share. */
   readonly scratch?: (params: Params<P>) => number;
-  /** How a call is cut whose operand is larger than the device lets one binding be; without it such a call is refused. */
+  /**
+   * The param that counts independent rows: every operand has a part for each, one after the other, or serves all. A call
+   * with operands larger than the device lets one binding be is cut there; what nothing cuts is refused.
+   */
+  readonly rows?: P;
+  /** Rows are addends of one result: pieces after the first run with the op's `accumulate`. */
+  readonly addsRows?: boolean;
+  /** Pieces are multiples of so many rows; default 64, which begin where any GPU lets a binding begin. */
+  readonly rowsUnit?: number;
+  /** Another way to cut, for an operand that all rows use. */
   readonly split?: GpuSplit<O, P>;
   /** How far a device with this variant may be from the reference. */
   readonly agreements?: Readonly<Partial<Record<Variant, Agreement>>>;

@@ -10,6 +10,9 @@ import { limitOf, percentOfLimit } from "../src/commands/bench/limits.ts";
 import { Meter } from "../src/commands/bench/meter.ts";
 import { compareRows, readReport, type BenchRow } from "../src/commands/bench/report.ts";
 import { PRODUCTS, STEP, TOKEN } from "../src/commands/bench/shapes.ts";
+import { benchPaging } from "../src/commands/bench/paging.ts";
+import { pagedRow } from "../src/commands/bench/paging-row.ts";
+import { refuseDifference } from "../src/commands/bench/paging-run.ts";
 import { percentile, ratioOf, spreadOf } from "../src/commands/bench/statistics.ts";
 import { parseSize } from "../src/commands/bench/suites.ts";
 import { interleave } from "../src/commands/bench/timing.ts";
@@ -17,6 +20,8 @@ import type { Device } from "../src/device.ts";
 import { openSource } from "../src/io/node.ts";
 import { checkOp } from "../src/op.ts";
 import { copy, fill } from "../src/ops/index.ts";
+import type { StepResult } from "../src/optim/training-step.ts";
+import type { PagingStats } from "../src/pager/pager.ts";
 import type { Tensor } from "../src/tensor.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 
@@ -125,22 +130,55 @@ runs("an op without a kernel here is named in the report", async () => {
   assert.is(meter.missing, "fill has no wasm kernel");
 });
 
+async function rejects(call: Promise<unknown>, message: RegExp): Promise<void> {
+  await call.then(() => assert.unreachable(), (error: Error) => assert.match(error.message, message));
+}
+
 const MODEL = await openSource("src/demo");
 
 runs("every suite, at tiny sizes", async () => {
   await using device = await WasmDevice.create({ wasm: kernels });
   const devices = [{ device: device as Device, threads: 1 }];
   const base = { devices, model: MODEL, memory: 2 ** 30, seconds: 0.01 };
-  const sizes = { quantize: ["4096"], dequantize: ["100x10"], matmul: ["8x64x32"], train: ["1x8"], paging: ["2x1x8"], generate: ["2"] } as const;
+  const sizes = { quantize: ["4096"], dequantize: ["100x10"], matmul: ["8x64x32"], train: ["1x8"], generate: ["2"] } as const;
   for (const [what, size] of Object.entries(sizes) as [keyof typeof sizes, readonly string[]][]) {
     const { limits, cases } = await bench({ ...base, what, sizes: size });
     assert.equal(limits.map(({ op, shape }) => `${op} ${shape}`), ["multiply-add registers", "copy in cache", "fill in cache", "copy in memory", "fill in memory"]);
     assert.ok(cases.length > 0, what);
     for (const { op, medianMs, p10Ms, p90Ms, percentOfLimit, limit } of cases) {
       assert.ok(medianMs! > 0 && p10Ms! <= medianMs! && medianMs! <= p90Ms!, op);
-      if (op !== "page-copies") assert.ok(percentOfLimit! > 0 && Number.isFinite(percentOfLimit!), `${op}: ${percentOfLimit} % of ${limit}`);
+      assert.ok(percentOfLimit! > 0 && Number.isFinite(percentOfLimit!), `${op}: ${percentOfLimit} % of ${limit}`);
     }
   }
+});
+
+runs("paging: every budget has the unpaged run's losses, the loads of its frames, and ratios of its own times", async () => {
+  const rows = await benchPaging({ model: MODEL, sizes: ["2x1x8", "14x1x8"], open: (limit) => WasmDevice.create({ wasm: kernels, hostMemory: limit }), cpuSeconds: () => performance.now() / 1000, seconds: 0 });
+  assert.equal(rows.map(({ op, shape, frames, loads, bytesDown }) => [op, shape, frames, loads, bytesDown]), [["train", "demo 1x8", 0, undefined, undefined], ["train-paged", "demo 2x1x8", 2, 2 * (14 - 2), 0], ["train-paged", "demo 14x1x8", 14, 0, 0]]);
+  const [, two, all] = rows;
+  const [layer, slice] = [205_056, 2048 * 192 * 4 / 8]; // bytes of a page
+  const base = 6 * layer + 8 * slice;
+  assert.ok(two.bytesUp! >= 2 * (base - 2 * layer) && two.bytesUp! <= 2 * (base - 2 * slice), `${two.bytesUp} bytes`);
+  assert.equal([all.bytesUp, all.deviceBytes - two.deviceBytes], [0, 12 * layer]);
+  assert.ok(two.uploadGbPerS! > 0 && two.boundMs! > 0 && two.overlap! >= 0 && two.overlap! <= 1 && two.cpuSeconds > 0);
+  assert.equal([all.uploadGbPerS, all.overlap], [undefined, undefined]);
+  for (const size of ["1x1x8", "8", "1x2x3x4"]) await rejects(benchPaging({ model: MODEL, sizes: [size], open: () => Promise.reject(new Error("opened")) }), /bench paging: size: expected BATCHxLENGTH/);
+  await rejects(benchPaging({ model: MODEL, sizes: ["2x1x8", "2x1x16"], open: () => Promise.reject(new Error("opened")) }), /of one batch and length/);
+});
+
+runs("paging: ratios are those of one round", () => {
+  const stats = (bytesUp: number, loads: number): PagingStats => ({ bytesUp, loads, bytesDown: 0, bytesRead: 0, stalls: 0, stallSeconds: 0 }) as unknown as PagingStats;
+  const round = (speed: number) => ({ alone: { ms: 80 * speed, cpu: 1 }, compute: { ms: 100 * speed, cpu: 1 }, step: { ms: 112 * speed, cpu: 2 }, copies: { ms: 40 * speed, cpu: 0, bytes: 4e6 }, before: stats(0, 0), after: stats(2e6, 5) });
+  const facts = { device: "wasm", build: "simd", threads: 1, shape: "", pages: 9, frames: 3, deviceBytes: 7, tokens: 8 };
+  const row = pagedRow(facts, [round(1), round(10), round(2)]); // a machine that slowed down and recovered
+  assert.equal([row.slowdown, row.overBound, row.boundMs, row.overlap, row.medianMs], [1.4, 112 / 120, 240, 0.4, 224]);
+  assert.equal([row.loads, row.bytesUp, row.uploadGbPerS], [5, 2e6, 0.05]);
+});
+
+runs("paging: a loss that is not the unpaged run's is a KernelError", () => {
+  const step = (loss: number, gradNorm: number): StepResult => ({ loss, gradNorm, targets: 1, tokens: 1 });
+  refuseDifference([step(1, 2)], [step(1, 2), step(3, 4)]);
+  assert.throws(() => refuseDifference([step(1, 2), step(3, 4.5)], [step(1, 2), step(3, 4)]), /step 2: expected 3, 4, as without paging, got 3, 4.5/);
 });
 
 runs("what does not fit is a MemoryError", async () => {
@@ -168,6 +206,24 @@ cli("a report on stdout, kept in a file, compared with itself", () => {
   rmSync(folder, { recursive: true });
 });
 
+cli("plots: a dot for every budget, and for every load of every mode", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nibblelm-plots-"));
+  const machine = { cpu: { model: "CPU", cores: 2 } };
+  const budget = (frames: number, ms: number) => ({ op: "train-paged", shape: `demo ${frames}x1x8`, frames, device_bytes: 1e6 * frames, median_ms: ms, p10_ms: ms - 1, p90_ms: ms + 1, tokens_per_second: 8000 / ms, bound_ms: ms - 2 });
+  const whole = { op: "train", device: "wasm", build: "simd", threads: 1, shape: "demo 1x8", pages: 4, median_ms: 9, tokens_per_second: 8000 / 9 };
+  const load = (mode: string, loops: number) => ({ op: "neighbours", mode, threads: 2, loops, slowdown: 1 + loops, fair_share: 1 + loops / 2, tokens_per_second: 100 / (1 + loops) });
+  writeFileSync(join(folder, "a.json"), JSON.stringify({ machine, cases: [whole, budget(2, 14), budget(3, 12), budget(4, 10)] }));
+  writeFileSync(join(folder, "b.json"), JSON.stringify({ machine, cases: [load("fair", 0), load("fair", 2), load("polite", 0), load("polite", 2)] }));
+  execFileSync(process.execPath, ["bench/plots.mjs", join(folder, "a.json"), join(folder, "b.json")], { stdio: "ignore" });
+  for (const [name, dots] of [["a", 3], ["b-slowdown", 4], ["b-throughput", 4]] as const) {
+    const svg = readFileSync(join(folder, `${name}.svg`), "utf8");
+    assert.match(svg, /^<svg[^>]*xmlns=/);
+    assert.is(svg.match(/<circle/g)!.length, dots, name);
+    assert.not.match(svg, /NaN|undefined/);
+  }
+  rmSync(folder, { recursive: true });
+});
+
 cli("wrong calls", () => {
   const folder = mkdtempSync(join(tmpdir(), "nibblelm-bench-"));
   writeFileSync(join(folder, "empty.json"), "{}");
@@ -175,6 +231,8 @@ cli("wrong calls", () => {
     [["quantize", "--threads", "0"], 2, /--threads: expected a whole number/],
     [["quantize", "--threads", "1000"], 2, /expected a whole number from 1 to 256, got 1000/],
     [["all", "--size", "64"], 2, /bench all: --size/],
+    [["paging", "--threads", "1,2"], 2, /bench paging: --?threads: expected one number, got 1,2/],
+    [["neighbours", "--size", "1x2"], 2, /bench neighbours: --?size: expected none/],
     [["quantise"], 2, /did you mean nibblelm bench quantize/],
     [["matmul", "--compare", join(folder, "empty.json")], 1, /machine: expected an object/],
     [["matmul", "--json", join(folder, "none", "report.json")], 2, /no such file or folder/],

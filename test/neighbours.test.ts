@@ -11,7 +11,7 @@ import { kernels } from "../src/kernels/full.ts";
 const neighbours = suite("neighbours");
 
 const reading = (part: Partial<Reading>, wall: number): Reading => ({
-  mode: "fair", threads: 2, loops: 0, cpu: 1, neighbour: undefined, wall: { median: wall, p10: wall, p90: wall, rounds: 3 }, ...part,
+  mode: "fair", threads: 2, loops: 0, tokens: 128, cpu: 1, controlCpu: 0.5, neighbour: undefined, wall: { median: wall, p10: wall, p90: wall, rounds: 3 }, ...part,
 });
 
 neighbours("slowdown, fair share and penalty", () => {
@@ -25,7 +25,7 @@ neighbours("a polite device owes its neighbours their speed and itself nothing; 
   assert.equal(polite.map(({ misses }) => misses), [[], ["neighbour"], []]);
   const spinning = neighbourRows([reading({ mode: "spinning" }, 1), reading({ mode: "spinning", loops: 4, cpu: 2, neighbour: 0.6 }, 3)], 2);
   assert.equal(spinning[1].misses, ["efficiency"]);
-  assert.is(spinning[1].efficiency, 0.5);
+  assert.equal([spinning[1].efficiency, spinning[1].controlEfficiency, spinning[1].tokensPerSecond], [0.5, 1, 128 / 3]);
 });
 
 neighbours("busy loops tell their speed, and end", async () => {

@@ -1,12 +1,15 @@
 import { kernels } from "#kernels";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createDevice } from "../src/create-device.ts";
 import { NodePace } from "../src/io/pace-node.ts";
+import { WebPace } from "../src/io/pace-web.ts";
 import { pressureMeter, type Counters } from "../src/io/pressure-node.ts";
 import { planThreads } from "../src/io/threads-node.ts";
 import { nodeWorkersAt } from "../src/io/workers-node.ts";
 import { fill } from "../src/ops/index.ts";
 import { AllowanceController, LEAST_ALLOWANCE, type Pressure } from "../src/wasm/pace.ts";
+import type { WorkerHandle } from "../src/wasm/worker-host.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 
 const pace = suite("pace");
@@ -99,6 +102,69 @@ pace("workers rank themselves, and the allowance changes no result", async () =>
   while (!changes.includes(1) && performance.now() < end) await work(3);
   assert.ok(changes.includes(1), String(changes)); // on a busy machine the pace may first undo what this test set
   assert.is(device.schedule.least, 1);
+});
+
+pace("workers beyond the allowance are not even woken", async () => {
+  const woken: number[] = [];
+  let spawned = 0;
+  const host = nodeWorkersAt(0);
+  const spawn = async (): Promise<WorkerHandle> => {
+    const [worker, index] = [await host.spawn(), spawned++];
+    return { ...worker, post: (message) => { if (message.type === "run") woken.push(index); worker.post(message); } };
+  };
+  await using device = await WasmDevice.create({ wasm: kernels, threads: 3, workers: { spawn } });
+  const y = device.allocate("f32", [1 << 20], "y");
+  for (const [allowance, team] of [[3, [0, 1, 2]], [1.5, [0, 1]], [0.5, [0]], [2, [0, 1]]] as const) {
+    device.allowance = allowance;
+    woken.length = 0;
+    device.run(fill, { y }, { n: 1 << 20, value: allowance });
+    assert.ok((await device.read(y)).every((value) => value === allowance));
+    assert.equal(woken, team);
+  }
+});
+
+/** As a browser has it: told what to say. */
+class FakeObserver {
+  static say: (state: string) => void = () => undefined;
+  static refuses = false;
+  static observing = 0;
+  constructor(callback: (records: readonly { state: never }[]) => void) {
+    FakeObserver.say = (state) => callback([{ state: state as never }]);
+  }
+  async observe(): Promise<void> {
+    if (FakeObserver.refuses) throw new Error("NotAllowedError");
+    FakeObserver.observing++;
+  }
+  disconnect(): void {
+    FakeObserver.observing--;
+  }
+}
+
+async function until(reached: () => boolean): Promise<void> {
+  for (const end = performance.now() + 5000; performance.now() < end && !reached(); ) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(reached());
+}
+
+pace("in a browser: back while the machine's pressure is critical, no further while it is serious", async () => {
+  const changes: number[] = [];
+  const web = new WebPace((allowance) => changes.push(allowance), FakeObserver);
+  const device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(0), pace: web });
+  assert.equal([device.description.includes("2 threads, polite"), FakeObserver.observing], [true, 1]);
+  FakeObserver.say("critical");
+  await until(() => changes.length === 1);
+  FakeObserver.say("serious");
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.equal([changes, device.allowance, device.schedule.policy, device.schedule.least, device.schedule.changes], [[1], 1, "polite", 1, 1]);
+  await device.dispose();
+  assert.is(FakeObserver.observing, 0);
+});
+
+pace("in a browser without Compute Pressure, or in a page that may not observe, polite is refused", async () => {
+  assert.throws(() => new WebPace(undefined, undefined), /polite: .* expected PressureObserver, got none/);
+  FakeObserver.refuses = true;
+  const call = WasmDevice.create({ wasm: kernels, threads: 1, workers: nodeWorkersAt(0), pace: new WebPace(undefined, FakeObserver) });
+  await call.then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /may not be observed: expected the permission compute-pressure, got NotAllowedError/));
+  await createDevice({ kind: "wasm", polite: true }).then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /expected PressureObserver/));
 });
 
 pace("an allowance must be a part of the threads", async () => {

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { createDevice } from "../src/create-device.ts";
+import { createDevice, openHardwareGpu } from "../src/create-device.ts";
 import type { Device } from "../src/device.ts";
 import { DeviceError, KernelError, MemoryError, ShapeError } from "../src/errors.ts";
 import { defineOp, type Op } from "../src/op.ts";
@@ -46,6 +46,29 @@ absent("an adapter that gives no device", async () => {
   const error = await refusal({ gpuAdapter: { info: { description: "busy" }, features: new Set(), limits, requestDevice } as unknown as GPUAdapter });
   assert.instance(error, DeviceError);
   assert.match(error.message, /busy gave no device: got in use/);
+});
+
+absent("an adapter that cannot compute, or says nothing of its limits", async () => {
+  const limits = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 0, maxComputeInvocationsPerWorkgroup: 0, maxComputeWorkgroupSizeX: 0 };
+  for (const [given, message] of [[limits, /maxComputeWorkgroupStorageSize of graphics: expected at least 16384, got 0\n {2}hint: use another adapter, or choose the device wasm/], [{}, /maxStorageBuffersPerShaderStage of graphics: expected at least 8\n/]] as const) {
+    const error = await refusal({ gpuAdapter: { info: { description: "graphics" }, features: new Set(), limits: given } as unknown as GPUAdapter });
+    assert.instance(error, DeviceError);
+    assert.match(error.message, message);
+  }
+});
+absent("a driver that fails when asked", async () => {
+  const error = await refusal({ gpu: { requestAdapter: async () => { throw new Error("no Vulkan loader"); } } as unknown as GPU });
+  assert.instance(error, DeviceError);
+  assert.match(error.message, /the driver failed when asked for an adapter: got no Vulkan loader\n {2}hint: update the driver/);
+});
+absent("the package webgpu is not installed: exit code 3 and how to install it; auto says that it takes the CPU", async () => {
+  const hooks = 'export async function resolve(name, context, next) { if (name === "webgpu") throw new Error("Cannot find package"); return next(name, context); }';
+  const register = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});`;
+  const { status, stderr } = spawnSync(process.execPath, ["--import", `data:text/javascript,${encodeURIComponent(register)}`, "dist/cli.js", "eval", "--model", "demo", "--data", "demo", "--device", "webgpu"], { encoding: "utf8" });
+  assert.is(status, 3, stderr);
+  assert.match(stderr, /nibblelm: webgpu: the package webgpu could not be loaded: got Cannot find package\n {2}hint: npm install webgpu, or choose the device wasm/);
+  const { device, choice } = await openHardwareGpu(async () => { throw new DeviceError("webgpu", "the package webgpu could not be loaded"); }, {});
+  assert.equal([device, choice], [undefined, "wasm: webgpu: the package webgpu could not be loaded"]);
 });
 
 absent("the command line without a driver exits with 3 and says what to try", () => {
@@ -241,12 +264,15 @@ async function onDevice(device: WebGpuDevice, limits: string): Promise<void> {
     device.free(x);
   });
 
-  here("a tensor that no shader can see whole", () => {
+  here("a tensor that no shader can see whole: in pieces where rows stand alone, else an error", async () => {
     const limit = limits === "default limits" ? 128 * 2 ** 20 : device.adapter.limits["maxStorageBufferBindingSize"];
     if (limit > 2 ** 28) return; // the buffer would be too large for a test
     const n = limit / 4 + 1;
     const y = device.allocate("f32", [n], "huge");
-    assert.throws(() => device.run(fill, { y }, { n, value: 0 }), (error: unknown) => error instanceof MemoryError && /huge is too large for one binding: expected at most .* maxStorageBufferBindingSize/.test(error.message));
+    device.run(fill, { y }, { n, value: 5 });
+    for (const at of [0, n - 2]) assert.equal([...(await device.read(viewTensor(y, [2], at)))], [5, 5], `element ${at}`);
+    const whole = { rows: 1, n, probability: 0, key0: 0, key1: 0, step: 0, sequence: 0, rowsPerSequence: 1, accumulate: 0 };
+    assert.throws(() => device.run(ops.dropout, { x: y, y }, whole), (error: unknown) => error instanceof MemoryError && /huge is too large for one binding: expected at most .* maxStorageBufferBindingSize/.test(error.message));
     device.free(y);
   });
 

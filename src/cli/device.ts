@@ -6,6 +6,7 @@ import { DeviceError, ShapeError } from "../errors.ts";
 import { nodeGpu, nodeHardwareGpu } from "../io/gpu-node.ts";
 import { GpuTilingsFile } from "../io/gpu-tilings-node.ts";
 import type { Tiling, Variant } from "../op.ts";
+import { programMemory } from "../io/program-memory-node.ts";
 import { planThreads } from "../io/threads-node.ts";
 import type { PagingOptions } from "../pager/pager.ts";
 import { WasmDevice } from "../wasm/device.ts";
@@ -40,7 +41,7 @@ export async function openDevice(values: DeviceValues, output: Output, build?: s
 /** Limits of paging beside the device's own. */
 export function pagingOf(device: Device, { gpuFrames: frames, hostMemory }: Values<(typeof MEMORY_FLAGS)[number]>): PagingOptions {
   // All memory is the device's there: with a limit, what lies beside it is in files.
-  return device.kind === "wasm" ? { hostMemory: hostMemory && 0 } : { frames, hostMemory };
+  return device.kind === "wasm" ? hostMemory === undefined ? {} : { hostMemory: 0, program: programMemory } : { frames, hostMemory };
 }
 
 async function gpuFor({ device: kind = "auto", gpuMemory, gpuVariants }: DeviceValues, output: Output, build: string | undefined): Promise<Device | undefined> {

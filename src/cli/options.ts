@@ -147,7 +147,7 @@ export const OPTIONS = {
   "gpu-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most GPU memory for everything; a base that does not fit is paged from host memory (64MB, 1.5GiB)" },
   "gpu-frames": { kind: "integer", group: "Machine", hint: "N", help: "pages of the base (a layer, or a slice of the head) on the GPU at a time, at least 2" },
   "gpu-variants": { kind: "variants", group: "Machine", hint: "NAMES", help: "f16 (matrix products staged in half precision), subgroups (sums by subgroups), or both: where the GPU has them; results change a little" },
-  "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory for the model and all work on it (on a GPU: for pages of the base); what does not fit is paged from its file. The program itself takes 200 MB more" },
+  "host-memory": { kind: "bytes", group: "Machine", hint: "BYTES", help: "the most memory of the whole process (on a GPU: for all that is paged); what does not fit is paged from its file, or to one in the output folder" },
   "relaxed-simd": { kind: "switch", group: "Machine", default: true, help: "without fused multiply-add: slower, results equal on every CPU" },
 
   port: { kind: "integer", group: "Machine", hint: "N", default: 4142, help: "port on this computer; 0 takes any that is free" },

@@ -7,8 +7,11 @@ import { ROOM, type PagingOptions } from "../pager/pager.ts";
 import { elementsOf } from "../tensor.ts";
 import { loadLlama, type LoadOptions } from "./load-llama.ts";
 
-/** Everything that a run allocates besides the model, arranged in one of several ways. */
-type Work<A> = (model: Llama, arrangement: A) => unknown;
+/**
+ * Everything that a run allocates besides the model, arranged in one of several ways.
+ * @returns bytes that it will take in host memory, beside the device: for a CPU under the same limit
+ */
+type Work<A> = (model: Llama, arrangement: A) => number | Promise<number>;
 
 export interface Fit<A> {
   /** What to give `loadLlama` as `paging`. */
@@ -23,19 +26,22 @@ export interface Fit<A> {
  * @throws MemoryError naming the smallest limit that works
  */
 export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, options: LoadOptions, arrangements: readonly [A, ...A[]], work: Work<A>): Promise<Fit<A>> {
-  const { paging } = options;
+  const { program, ...paging } = options.paging ?? {};
+  const taken = program?.() ?? 0;
   const { limit } = device.memory;
   checkPaging(paging);
   const needs = (arrangement: A, frames?: number): Promise<Needs> => measure(device, checkpoint, { ...options, paging: frames ? { ...paging, frames } : undefined }, (model) => work(model, arrangement));
+  const beside = ({ host }: Needs): number => (program ? taken + host : 0);
   let smallest = Infinity;
-  if (paging?.frames === undefined) {
-    smallest = (await needs(arrangements[0])).peak + ROOM;
+  if (paging.frames === undefined) {
+    const resident = await needs(arrangements[0]);
+    smallest = resident.peak + ROOM + beside(resident);
     if (smallest <= limit) return { paging: undefined, arrangement: arrangements[0] };
   }
   for (const arrangement of arrangements) {
-    const { peak, frames } = await needs(arrangement, 2);
-    const least = Math.max(peak + ROOM, frames ?? 0);
-    if (least <= limit) return { paging: frames === undefined ? undefined : (paging ?? {}), arrangement };
+    const paged = await needs(arrangement, 2);
+    const least = leastOf(paged) + beside(paged);
+    if (least <= limit) return { paging: paged.frames === undefined ? undefined : { ...paging, program: () => beside(paged) }, arrangement };
     smallest = Math.min(smallest, least);
   }
   throw new MemoryError("memory", `limit for ${checkpoint.name} and this work`, {
@@ -44,21 +50,30 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
   });
 }
 
+/** Bytes of the device for a run with as few frames as work. */
+export async function smallestLimit(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => Promise<void>): Promise<number> {
+  return leastOf(await measure(device, checkpoint, { ...options, paging: { ...options.paging, frames: 2 } }, (model) => work(model).then(() => 0)));
+}
+
+function leastOf({ peak, frames }: Needs): number {
+  return Math.max(peak + ROOM, frames ?? 0);
+}
+
 function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {
   if (frames !== undefined && !(Number.isInteger(frames) && frames >= 2)) throw new ShapeError("paging", "frames", { expected: "a whole number of at least 2", got: frames });
   if (hostMemory !== undefined && !(hostMemory >= 0)) throw new ShapeError("paging", "hostMemory", { expected: "bytes, 0 or more", got: hostMemory });
 }
 
-/** Most bytes of a run without frames, and what it needs in all with two of them; undefined when nothing is in 4 bits. */
-interface Needs { readonly peak: number; readonly frames: number | undefined }
+/** Most bytes of a run without frames, what it needs in all with two of them (undefined when nothing can be paged), and on the host. */
+interface Needs { readonly peak: number; readonly frames: number | undefined; readonly host: number }
 
-async function measure(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => unknown): Promise<Needs> {
+async function measure(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => number | Promise<number>): Promise<Needs> {
   const measuring = new MeasuringDevice(device);
   const zeros = growingZeros();
   const tensors = new Map([...checkpoint.tensors].map(([name, tensor]) => [name, blank(tensor, zeros)]));
   const model = await loadLlama(measuring, { ...checkpoint, tensors }, { ...options, onProgress: undefined });
-  await work(model);
-  return { peak: measuring.memory.peak, frames: model.pager?.smallestLimit };
+  const host = await work(model);
+  return { peak: measuring.memory.peak, frames: model.pager?.smallestLimit, host };
 }
 
 /** The same tensor without its bytes: nothing is read to measure, and all of it is one piece of zeros. */

@@ -91,6 +91,7 @@ async function placeBase(options: LoadModelOptions, checkpoint: Checkpoint, pagi
   const fit = await fitMemory(device, checkpoint, { ...load, paging }, [undefined], (measured) => {
     new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
     new DecodePass(measured, length, TYPICAL_RANK);
+    return 0;
   });
   return loadLlama(device, checkpoint, { ...load, paging: fit.paging });
 }

@@ -35,7 +35,7 @@ export class PagedWeights {
     const blocks = Math.ceil(n / state.blocksize);
     const first = this.#parts.length;
     this.#add("u8", Math.ceil(n / 2), name, async (into) => put(await source.packed(0, into.length, into), into));
-    this.#add(state.nested ? "u8" : "f32", blocks, `${name}.absmax`, async (into) => put(await source.absmax(), into));
+    this.#add(state.nested ? "u8" : "f32", blocks, `${name}.absmax`, async (into) => put(await source.absmax(into), into));
     if (nestedAbsmax) this.#add("f32", nestedAbsmax.length, `${name}.nested_absmax`, (into) => put(nestedAbsmax, into));
     const code = this.#table(source.quantMap, "quant_map");
     return this.#weight(first, {
@@ -48,7 +48,7 @@ export class PagedWeights {
   async made(weight: QuantizedWeight): Promise<PagedWeight> {
     const { packed, absmax, nestedAbsmax, nested } = weight;
     const hint = "write the 4-bit model once with `nibblelm quantize`: its pages can be read again";
-    if (this.#device.kind === "wasm" && !this.#options.hostMemory) throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: `at most ${this.#device.memory.limit} bytes of memory`, hint });
+    if (this.#device.kind === "wasm" && !this.#options.hostMemory) throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: "pages that a file can give again", got: "a base that no file has in 4 bits", hint });
     const first = this.#parts.length;
     for (const tensor of nested ? [packed, absmax, nestedAbsmax] : [packed, absmax]) {
       const bytes = await this.#device.read(tensor);

@@ -14,7 +14,7 @@ import { adapterModules, attachForTraining, checkAdapter, initialAdapter } from 
 import { fitMemory } from "./fit-memory.ts";
 import { loadLlama } from "./load-llama.ts";
 import { quantizationOf } from "./quantize-while-loading.ts";
-import { restoreOptimizer } from "./run-files.ts";
+import { checkpointBytes, restoreOptimizer } from "./run-files.ts";
 import type { TrainCall } from "./train.ts";
 import { passOptionsOf, type Prepared } from "./train-prepare.ts";
 
@@ -61,8 +61,9 @@ export class PlacedRun {
     let written = 0; // bytes that lie on the host between uses, as the last arrangement tried has it
     const fit = await fitMemory(call.device, prepared.checkpoint, options, arrangementsOf(prepared.options), async (measured, arrangement) => {
       const tier = new HostTier(measured.device);
-      await PlacedRun.#place(measured, prepared, arrangement, tier);
+      const run = await PlacedRun.#place(measured, prepared, arrangement, tier);
       written = tier.bytes;
+      return checkpointBytes(run.parameters);
     });
     const { hostMemory } = paging ?? {};
     const tier = new HostTier(call.device, { hostMemory: hostMemory === undefined ? undefined : Math.min(hostMemory, written), openSpill: call.output.openSpill?.bind(call.output) });

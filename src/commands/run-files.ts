@@ -17,6 +17,11 @@ export function resultFiles(adapter: AdapterConfig, matrices: Matrices, state: T
   return files;
 }
 
+/** Most bytes in host memory while one is saved: parameters and both moments, as they are and as files. */
+export function checkpointBytes({ length }: AdapterParameters): number {
+  return 6 * 4 * length;
+}
+
 /** A result with the optimizer's moments: what `--resume` needs. */
 export function checkpointFiles(adapter: AdapterConfig, parameters: AdapterParameters, snapshot: Snapshot, state: TrainerState): Files {
   const files = resultFiles(adapter, snapshot.param, state);

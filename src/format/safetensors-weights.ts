@@ -149,9 +149,9 @@ async function bnb4Tensor(stored: Stored, name: string, stateKey: string, quantT
     kind: "bnb4", name, shape: state.shape, state, quantMap, ...nested,
     storageBytes: packed.tensor.bytes + absmax.tensor.bytes + tables + stateTensor.tensor.bytes,
     packed: (begin, end, into) => readTensor(packed.file, packed.tensor, begin, end, into),
-    async absmax() {
-      const bytes = await bytesOf(absmax);
-      return state.nested ? bytes : new Float32Array(bytes.buffer);
+    async absmax(into) {
+      const bytes = await readTensor(absmax.file, absmax.tensor, 0, absmax.tensor.bytes, into);
+      return state.nested ? bytes : new Float32Array(bytes.buffer, bytes.byteOffset, blocks);
     },
   };
 }

@@ -28,8 +28,8 @@ export interface Bnb4Tensor {
   readonly storageBytes: number;
   /** Bytes [begin, end) of the codes, two to a byte; perhaps in `into`, if that is given. */
   packed(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
-  /** u8[blocks] when double-quantized, else f32[blocks]. */
-  absmax(): Promise<Float32Array | Uint8Array>;
+  /** u8[blocks] when double-quantized, else f32[blocks]; perhaps in `into`, as many bytes. */
+  absmax(into?: Uint8Array<ArrayBuffer>): Promise<Float32Array | Uint8Array>;
   readonly quantMap: Float32Array; // f32[16]
   readonly nestedAbsmax?: Float32Array; // f32[ceil(blocks / 256)]
   readonly nestedQuantMap?: Float32Array; // f32[256]

@@ -2,7 +2,7 @@ import { MemoryError } from "../errors.ts";
 import { checkFileName } from "./file-name.ts";
 import { memoryFolder } from "./memory.ts";
 import type { RunFolder } from "./run-folder.ts";
-import type { ByteSink, SinkFolder, SourceFolder } from "./types.ts";
+import type { ByteSink, SinkFolder, SourceFolder, SpillFile } from "./types.ts";
 
 /*
  * Folders in the origin-private file system of a browser, or in any directory a page was given. No such file system
@@ -121,6 +121,30 @@ export function storedRunFolder(parent: FileSystemDirectoryHandle, name: string)
       return `${name}/checkpoint-${step}`;
     },
     saveResult: (files) => save(RESULT, files),
+    ...(typeof FileSystemFileHandle === "function" && "createSyncAccessHandle" in FileSystemFileHandle.prototype ? { openSpill: () => openSpill(parent, `${name}.spill`) } : {}),
+  };
+}
+
+/** What TypeScript's library for pages leaves out: only dedicated workers have it. */
+interface SyncAccess {
+  read(into: BufferSource, options: { at: number }): number;
+  write(bytes: BufferSource, options: { at: number }): number;
+  close(): void;
+}
+
+async function openSpill(parent: FileSystemDirectoryHandle, file: string): Promise<SpillFile> {
+  const handle = await parent.getFileHandle(file, { create: true });
+  const access = await (handle as unknown as { createSyncAccessHandle(): Promise<SyncAccess> }).createSyncAccessHandle();
+  const whole = (done: number, length: number): void => {
+    if (done < length) throw new MemoryError(file, "this browser's storage is full", { expected: `${length} bytes`, got: done, hint: "free disk space or clear other sites' data; what was saved before is untouched" });
+  };
+  return {
+    read: (at, into) => guard(file, async () => whole(access.read(into, { at }), into.length)),
+    write: (at, bytes) => guard(file, async () => whole(access.write(bytes, { at }), bytes.length)),
+    async close() {
+      access.close();
+      await removeEntry(parent, file);
+    },
   };
 }
 

@@ -90,10 +90,10 @@ export class AdapterParameters {
     return this.split(await readPieces(this.#device, flat));
   }
 
-  /** What has the layout of the flat buffer, by module. */
+  /** What has the layout of the flat buffer, by module: parts of it, not copies. */
   split(flat: Float32Array): Matrices {
     return new Map(this.slots.map(({ module: m, a, b }) => [
-      m.path, { a: flat.slice(a, a + m.r * m.in), b: flat.slice(b, b + m.out * m.r) },
+      m.path, { a: flat.subarray(a, a + m.r * m.in), b: flat.subarray(b, b + m.out * m.r) },
     ]));
   }
 

@@ -38,5 +38,5 @@ export const adamw = defineOp({
   cost: ({ n }) => ({ bytes: 28 * n, flops: 15 * n }),
   agreement: { relative: 2.4e-7, absolute: 0 }, // measured 8.0e-8 of the largest value; a factor of 3
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n) },
 });

@@ -17,5 +17,5 @@ export const addBias = defineOp({
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n + 4 * n, flops: rows * n }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ rows, n }) => rows * n) },
+  gpu: { code, rows: "rows", passes: elementwise(({ rows, n }) => rows * n) },
 });

@@ -17,5 +17,5 @@ export const addScaled = defineOp({
   cost: ({ n }) => ({ bytes: 12 * n, flops: 2 * n }),
   agreement: { relative: 1.2e-7, absolute: 1e-30 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n) },
 });

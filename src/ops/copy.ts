@@ -16,5 +16,5 @@ export const copy = defineOp({
   cost: ({ n }) => ({ bytes: 8 * n, flops: 0 }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n) },
 });

@@ -33,5 +33,5 @@ export const crossEntropy = defineOp({
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: rows * n }),
   agreement: { relative: 3e-7, absolute: 1e-8 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: rowwise(({ rows, n, slice }) => rows * Math.max(1, slicesOf(n, slice)), EXP) },
+  gpu: { code, rows: "rows", passes: rowwise(({ rows, n, slice }) => rows * Math.max(1, slicesOf(n, slice)), EXP) },
 });

@@ -28,5 +28,5 @@ export const embedding4bit = defineOp({
   cost: ({ rows, k }) => ({ bytes: 4.5 * rows * k, flops: rows * k }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ rows, k }) => rows * k, ...ARITHMETIC, HALF, EXACT_4BIT) },
+  gpu: { code, rows: "rows", passes: elementwise(({ rows, k }) => rows * k, ...ARITHMETIC, HALF, EXACT_4BIT) },
 });

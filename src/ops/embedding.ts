@@ -23,5 +23,5 @@ export const embedding = defineOp({
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: 0 }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ rows, n }) => rows * n), split: { operand: "table", rows: ({ vocab }) => vocab, piece: (p, begin, end) => ({ ...p, first: p.first + begin, vocab: end - begin }) } },
+  gpu: { code, rows: "rows", passes: elementwise(({ rows, n }) => rows * n), split: { operand: "table", rows: ({ vocab }) => vocab, piece: (p, begin, end) => ({ ...p, first: p.first + begin, vocab: end - begin }) } },
 });

@@ -16,5 +16,5 @@ export const fill = defineOp({
   cost: ({ n }) => ({ bytes: 4 * n, flops: 0 }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n) },
 });

@@ -27,5 +27,5 @@ export const matmulNt = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], transposed: true }), split: { operand: "w", rows: ({ n }) => n, piece: (p, begin, end) => ({ ...p, n: end - begin }), columns: "y" } },
+  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], transposed: true }), split: { operand: "w", rows: ({ n }) => n, piece: (p, begin, end) => ({ ...p, n: end - begin }), columns: "y" } },
 });

@@ -27,5 +27,5 @@ export const matmulTn = defineOp({
   cost: ({ m, n, k, accumulate }) => gemmCost(m, n, k, accumulate, 4 * n * k),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ m, n, k }) => [m, n, k] }) },
+  gpu: { code, rows: "k", addsRows: true, agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ m, n, k }) => [m, n, k] }) },
 });

@@ -28,5 +28,5 @@ export const rmsnormBackward = defineOp({
   cost: ({ rows, n, accumulate }) => ({ bytes: (12 + (accumulate ? 4 : 0)) * rows * n, flops: 8 * rows * n }),
   agreement: { relative: 1e-6, absolute: 1e-7 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: rowwise(({ rows }) => rows) },
+  gpu: { code, rows: "rows", passes: rowwise(({ rows }) => rows) },
 });

@@ -26,5 +26,5 @@ export const rmsnorm = defineOp({
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n + 4 * n, flops: 4 * rows * n }),
   agreement: { relative: 2e-6, absolute: 1e-7 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: rowwise(({ rows }) => rows) },
+  gpu: { code, rows: "rows", passes: rowwise(({ rows }) => rows) },
 });

@@ -34,5 +34,5 @@ export const rope = defineOp({
   cost: ({ rows, heads, headDim }) => ({ bytes: 4 * rows * headDim * (2 * heads + 1), flops: 3 * rows * heads * headDim }),
   agreement: { relative: 2.5e-7, absolute: 1e-8 }, // measured 6.9e-8 of the largest value; a factor of 3
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ rows, heads, headDim }) => (rows * heads * headDim) / 2) },
+  gpu: { code, rows: "rows", passes: elementwise(({ rows, heads, headDim }) => (rows * heads * headDim) / 2) },
 });

@@ -16,5 +16,5 @@ export const scale = defineOp({
   cost: ({ n }) => ({ bytes: 8 * n, flops: n }),
   agreement: "bits",
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n) },
 });

@@ -32,7 +32,7 @@ export const softmaxSlices = defineOp({
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: 20 * rows * n }),
   agreement: { relative: 3e-7, absolute: 1e-8 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: rowwise(({ rows, n, slice }) => rows * slicesOf(n, slice), EXP) },
+  gpu: { code, rows: "rows", passes: rowwise(({ rows, n, slice }) => rows * slicesOf(n, slice), EXP) },
 });
 
 export const slicesOf = (columns: number, slice: number): number => Math.ceil(columns / Math.max(1, slice));

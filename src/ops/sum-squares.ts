@@ -17,5 +17,5 @@ export const sumSquares = defineOp({
   cost: ({ n }) => ({ bytes: 4 * n, flops: 2 * n }),
   agreement: { relative: 1.2e-7, absolute: 0 },
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: rowwise(({ n }) => Math.ceil(n / ELEMENTS_PER_PARTIAL)) },
+  gpu: { code, rows: "n", rowsUnit: ELEMENTS_PER_PARTIAL, passes: rowwise(({ n }) => Math.ceil(n / ELEMENTS_PER_PARTIAL)) },
 });

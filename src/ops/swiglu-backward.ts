@@ -20,5 +20,5 @@ export const swigluBackward = defineOp({
   cost: ({ n }) => ({ bytes: 24 * n, flops: 26 * n }),
   agreement: { relative: 1e-6, absolute: 1e-8 }, // measured 3.2e-7 of the largest value; a factor of 3
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n, EXP) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n, EXP) },
 });

@@ -18,5 +18,5 @@ export const swiglu = defineOp({
   cost: ({ n }) => ({ bytes: 12 * n, flops: 20 * n }),
   agreement: { relative: 4e-7, absolute: 1e-8 }, // measured 1.1e-7 of the largest value; a factor of 3
   devices: ["wasm", "webgpu"],
-  gpu: { code, passes: elementwise(({ n }) => n, EXP) },
+  gpu: { code, rows: "n", passes: elementwise(({ n }) => n, EXP) },
 });

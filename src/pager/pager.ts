@@ -13,6 +13,8 @@ export interface PagingOptions {
    * file. By default all that there are, on the CPU none of the base, which has its file right below.
    */
   readonly hostMemory?: number | undefined;
+  /** Bytes of the device's limit that the program takes beside the device, asked when memory is planned: for a CPU, whose memory is the program's too. */
+  readonly program?: (() => number) | undefined;
 }
 
 export interface PagingStats {
@@ -71,8 +73,9 @@ export class Pager {
   /** Micro-batches that share a sweep. */
   together = 1;
   readonly #device: Device;
-  readonly #options: PagingOptions;
+  #options: PagingOptions;
   readonly #store: PageStore;
+  readonly #program: number;
   #frames: Tensor[] = []; // u8[frameBytes] each
   #free: Tensor[] = [];
   readonly #resident = new Map<number, Tensor>(); // page → its frame
@@ -91,6 +94,7 @@ export class Pager {
     this.pages = pages;
     this.#options = options;
     this.frameBytes = Math.max(...pages.map(({ bytes }) => bytes));
+    this.#program = options.program?.() ?? 0;
     this.#store = new PageStore(pages, options.hostMemory ?? Infinity);
   }
 
@@ -123,7 +127,7 @@ export class Pager {
 
   /** What frames leave alone. On the CPU the page that is being read is under the same limit, and holes among tensors are too small for a frame. */
   get #room(): number {
-    return this.#device.kind === "wasm" ? Math.max(ROOM, Math.min(this.frameBytes, 2 ** 21)) + this.#store.stats.hostBytes : ROOM;
+    return this.#device.kind === "wasm" ? Math.max(ROOM, Math.min(this.frameBytes, 2 ** 21)) + this.#store.stats.hostBytes + this.#program : ROOM;
   }
 
   /** The smallest limit with which a run works that needs no more than what is allocated now. */
@@ -230,6 +234,12 @@ export class Pager {
     if (!frame) throw new KernelError("paging", `${name} is used`, { expected: "a page in a frame", got: "one that is not there" });
     const { dtype, elements, label } = parts[part];
     return { dtype, shape: [elements], buffer: frame.buffer, byteOffset: frame.byteOffset + offsets[part], label };
+  }
+
+  /** From the next sweep on there are at most so many frames; what was in them is loaded again. */
+  limitFrames(frames: number): void {
+    this.release();
+    this.#options = { ...this.#options, frames };
   }
 
   /** The bytes of a page where host memory keeps them. */

@@ -1,8 +1,10 @@
 import { proxy, wrap } from "comlink";
 import { LossChart } from "./chart.ts";
-import { bytes, button, byId, millions, onDrop, show, text } from "./dom.ts";
+import { bytes, button, byId, millions, onDrop, readable, show, text } from "./dom.ts";
 import type { Engine } from "./engine.ts";
 import { showNf4 } from "./nf4-panel.ts";
+import type { PagingStats } from "../pager/pager.ts";
+import type { ChatMessage } from "../text/chat.ts";
 import type { DataFacts, EngineEvent, Measured, ModelFacts, Opened, RunFacts, Settings } from "./session.ts";
 import { installOffline } from "./offline.ts";
 
@@ -16,6 +18,7 @@ let run: RunFacts | undefined;
 let busy = false;
 let answerTo = "";
 let loadedAdapter = false;
+let talks: Record<"without" | "with", readonly ChatMessage[]> = { without: [], with: [] };
 
 /** What may be pressed now. */
 function refresh(): void {
@@ -28,7 +31,8 @@ function refresh(): void {
   button("write").disabled = busy || !model;
   button("download").disabled = busy || !run || run.step === 0;
   for (const field of form.elements) (field as HTMLInputElement).disabled = busy || paused;
-  show("gpu-budget", settings().device === "webgpu");
+  text("budget-of", settings().device === "webgpu" ? "GPU budget in MB" : "Memory budget in MB");
+  show("new-talk", Object.values(talks).some((talk) => talk.length > 0));
 }
 
 /** Runs one call of the engine; what goes wrong is said at the top of the page, which stays usable. */
@@ -39,7 +43,7 @@ async function doing<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    text("error", error instanceof Error ? error.message : String(error));
+    text("error", readable(error instanceof Error ? error.message : String(error)));
     show("error");
     byId("error").scrollIntoView({ block: "nearest" });
     return undefined;
@@ -55,7 +59,7 @@ function settings(): Settings {
   const number = (name: string): number => Number(fieldOf(name).value);
   return {
     r: number("r"), loraAlpha: number("loraAlpha"), learningRate: number("learningRate"), steps: number("steps"), batch: number("batch"), length: number("length"),
-    device: fieldOf("device").value as Settings["device"], gpuMegabytes: fieldOf("gpuMegabytes").value ? number("gpuMegabytes") : undefined,
+    device: fieldOf("device").value as Settings["device"], megabytes: fieldOf("megabytes").value ? number("megabytes") : undefined,
     prompt: String(values.get("prompt") ?? fieldOf("prompt").value),
   };
 }
@@ -72,7 +76,7 @@ const listener = proxy((event: EngineEvent): void => {
   if (event.type === "progress") return progress(`${event.what}…`, event.done / event.total);
   if (event.type === "piece") return void byId(answerTo).append(event.text);
   if (event.type === "measured") return measured(event.when, event.measured);
-  const { point, steps, tokensPerSecond, memory, peak, paging } = event;
+  const { point, steps, tokensPerSecond, memory: { live, peak, limit }, paging } = event;
   if (run) run = { ...run, step: point[0] };
   chart.add(point);
   progress(`Step ${point[0]} of ${steps}`, point[0] / steps);
@@ -80,10 +84,14 @@ const listener = proxy((event: EngineEvent): void => {
     ["Loss", point[1].toFixed(3)],
     ["Speed", `${Math.round(tokensPerSecond)} tokens/s`],
     ["Left", left(steps - point[0], tokensPerSecond)],
-    ["Memory", bytes(memory), memory / peak],
-    ...(paging ? [["Pages resident", `${paging.resident} of ${paging.pages}`, paging.resident / paging.pages], ["Paged so far", bytes(paging.bytesUp)]] as const : []),
+    limit === Infinity ? ["Memory", bytes(live), live / peak] : ["Memory", `${bytes(live)} of ${bytes(limit)}`, live / limit],
+    ...(paging ? pagingMeters(paging) : []),
   ]);
 });
+
+function pagingMeters({ resident, pages, bytesUp, bytesRead }: PagingStats): [string, string, number?][] {
+  return [["Pages resident", `${resident} of ${pages}`, resident / pages], ["Paged in", bytes(bytesUp)], ...(bytesRead ? [["of it from storage", bytes(bytesRead), bytesRead / bytesUp] as [string, string, number]] : [])];
+}
 
 function progress(what: string, part: number): void {
   show("progress");
@@ -142,16 +150,17 @@ function showRun(facts: RunFacts | undefined): void {
   }
 }
 
-function showAll({ state, device, gpu, notice }: Opened): void {
+function showAll({ state, device, trouble, gpu, notice }: Opened): void {
   fillForm(state.settings);
   showModel(state.model);
   showData(state.data);
   showRun(state.run);
-  text("machine", `Computing with ${device}${crossOriginIsolated ? "" : "; this page is not cross-origin isolated, so with one thread"}. GPU: ${gpu ?? "none that pages may use"}.`);
+  text("machine", `${device ? `Computing with ${device}` : "This browser cannot compute here"}${crossOriginIsolated ? "" : "; this page is not cross-origin isolated, so with one thread"}. GPU: ${gpu ?? "none that pages may use"}.`);
   const gpuOption = form.querySelector<HTMLOptionElement>("option[value=webgpu]")!;
   gpuOption.disabled = gpu === undefined;
   if (notice) text("notice", notice);
   show("notice", notice !== undefined);
+  if (trouble) throw new Error(trouble); // shown like any other
 }
 
 async function showExhibit(): Promise<void> {
@@ -161,10 +170,11 @@ async function showExhibit(): Promise<void> {
   if (exhibit) showNf4(exhibit);
 }
 
-async function chooseModel(files: File[] | "demo"): Promise<void> {
+async function chooseModel(files: File[] | "demo", name = "model"): Promise<void> {
   await doing(async () => {
-    showModel(await engine.chooseModel(files, listener));
+    showModel(await engine.chooseModel(files, name, settings(), listener));
     showRun(undefined);
+    endTalks();
     await showExhibit();
   });
 }
@@ -172,7 +182,7 @@ async function chooseModel(files: File[] | "demo"): Promise<void> {
 async function chooseData(file: File | "demo" | undefined): Promise<void> {
   if (!file) return;
   await doing(async () => {
-    showData(await engine.chooseData(file));
+    showData(await engine.chooseData(file, settings()));
     showRun(undefined);
   });
 }
@@ -190,27 +200,42 @@ async function start(): Promise<void> {
       showRun(await engine.train(chosen, resume, listener));
       loadedAdapter = false;
     } catch (error) {
-      if (run) run = { ...run, status: run.step > 0 ? "paused" : "done" };
+      showRun(await engine.run());
       throw error;
     }
   });
 }
 
 async function write(): Promise<void> {
-  const prompt = byId<HTMLTextAreaElement>("question").value;
+  const question = byId<HTMLTextAreaElement>("question");
   const chat = !byId("chat-box").hidden && byId<HTMLInputElement>("chat").checked;
   const withAdapter = loadedAdapter || (run !== undefined && run.step > 0);
   show("answers");
   button("hush").disabled = false;
   await doing(async () => {
     for (const [id, adapter] of [["without", false], ["with", true]] as const) {
-      text(id, chat ? "" : prompt);
+      if (!chat) text(id, question.value);
       if (adapter && !withAdapter) { text(id, "Train or load an adapter first."); continue; }
       answerTo = id;
-      await engine.generate(prompt, { adapter, chat }, listener);
+      if (chat) await say(id, question.value, adapter);
+      else await engine.generate({ prompt: question.value }, adapter, settings(), listener);
     }
+    if (chat) question.value = "";
   });
   button("hush").disabled = true;
+}
+
+/** One turn of a conversation; each side remembers what it answered itself. A turn that fails is not remembered. */
+async function say(id: keyof typeof talks, content: string, adapter: boolean): Promise<void> {
+  const messages: ChatMessage[] = [...talks[id], { role: "user", content }];
+  text(id, [...messages, { role: "assistant", content: "" }].map((turn) => `${turn.role === "user" ? "You" : "Model"}: ${turn.content}`).join("\n\n"));
+  talks[id] = [...messages, { role: "assistant", content: await engine.generate({ messages }, adapter, settings(), listener) }];
+}
+
+function endTalks(): void {
+  talks = { without: [], with: [] };
+  for (const id of ["without", "with"]) text(id, "");
+  show("answers", false);
 }
 
 async function download(): Promise<void> {
@@ -224,7 +249,7 @@ async function download(): Promise<void> {
 async function loadAdapter(files: File[]): Promise<void> {
   if (!files.length) return;
   await doing(async () => {
-    text("adapter-facts", `Loaded ${await engine.loadAdapter(files)}.`);
+    text("adapter-facts", `Loaded ${await engine.loadAdapter(files, settings())}.`);
     loadedAdapter = true;
   });
 }
@@ -242,15 +267,16 @@ function listen(): void {
   button("data-demo").addEventListener("click", () => void chooseData("demo"));
   byId("data-file").addEventListener("change", () => void chooseData(filesOf("data-file")[0]));
   byId("adapter-files").addEventListener("change", () => void loadAdapter(filesOf("adapter-files")));
-  onDrop("model", (files) => { if (!busy && files.length) void chooseModel(files); });
+  onDrop("model", (files, name) => { if (!busy && files.length) void chooseModel(files, name); });
   onDrop("data", ([file]) => { if (!busy && model) void chooseData(file); });
   onDrop("try", (files) => { if (!busy && model) void loadAdapter(files); });
   button("start").addEventListener("click", () => void start());
   button("pause").addEventListener("click", () => { button("pause").disabled = true; text("bar-text", "Saving after this step…"); void engine.pause(); });
   button("hush").addEventListener("click", () => void engine.pause());
+  button("new-talk").addEventListener("click", () => { endTalks(); refresh(); });
   button("download").addEventListener("click", () => void download());
   button("startover").addEventListener("click", () => {
-    if (confirm("Forget the model, the text and the adapter of this page?")) void doing(async () => { showAll(await engine.startOver()); await showExhibit(); });
+    if (confirm("Forget the model, the text and the adapter of this page?")) void doing(async () => { showAll(await engine.startOver()); await showExhibit(); endTalks(); });
   });
   form.addEventListener("change", refresh);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -12,7 +12,7 @@ export function showNf4(exhibit: Exhibit): void {
   const panel = byId("nf4-panel");
   panel.replaceChildren();
   const blocks = exhibit.absmax.length;
-  const intro = element("p", `Weights of ${exhibit.tensor}, 64 at a time. Each block keeps its largest size, the absmax; every weight becomes the nearest of 16 levels between −absmax and +absmax, and only the number of the level is stored: 4 bits, a nibble.`);
+  const intro = element("p", `Weights of ${exhibit.tensor}, 64 at a time. Each block keeps its largest size, the absmax; every weight becomes the nearest of 16 levels between −absmax and +absmax, and only the number of the level is stored: 4 bits, a nibble.${exhibit.was4bit ? " This model came in 4 bits already: its weights lie on levels, and what rounding cost is not to be seen any more." : ""}`);
   const picker = document.createElement("label");
   picker.textContent = `Block (of ${blocks}) `;
   const range = Object.assign(document.createElement("input"), { type: "range", min: "0", max: String(blocks - 1), value: "0", id: "nf4-block" });

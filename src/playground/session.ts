@@ -1,3 +1,4 @@
+import type { DeviceMemory } from "../device.ts";
 import type { PagingStats } from "../pager/pager.ts";
 
 /** What the form says. Bytes are MB = 10^6, as people type them. */
@@ -9,13 +10,13 @@ export interface Settings {
   readonly batch: number;
   readonly length: number;
   readonly device: "wasm" | "webgpu";
-  /** Of the GPU, for everything; undefined: as much as it needs. */
-  readonly gpuMegabytes: number | undefined;
+  /** The most memory of the device, for everything; layers that do not fit are paged. Undefined: as much as it needs. */
+  readonly megabytes: number | undefined;
   readonly prompt: string;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
-  r: 16, loraAlpha: 16, learningRate: 5e-3, steps: 120, batch: 8, length: 128, device: "wasm", gpuMegabytes: undefined, prompt: "Alice was",
+  r: 16, loraAlpha: 16, learningRate: 5e-3, steps: 120, batch: 8, length: 128, device: "wasm", megabytes: undefined, prompt: "Alice was",
 };
 
 export interface ModelFacts {
@@ -53,7 +54,7 @@ export type Point = readonly [number, number];
 
 /** All that survives a reload beside the files. */
 export interface SessionState {
-  readonly version: 1;
+  readonly version: 2;
   readonly model?: ModelFacts;
   readonly data?: DataFacts;
   readonly settings: Settings;
@@ -61,11 +62,11 @@ export interface SessionState {
 }
 
 export function parseSession(json: string | undefined): SessionState {
-  const fresh: SessionState = { version: 1, settings: DEFAULT_SETTINGS };
+  const fresh: SessionState = { version: 2, settings: DEFAULT_SETTINGS };
   if (json === undefined) return fresh;
   try {
     const state = JSON.parse(json) as SessionState;
-    return state.version === 1 ? { ...fresh, ...state, settings: { ...DEFAULT_SETTINGS, ...state.settings } } : fresh;
+    return state.version === 2 ? { ...fresh, ...state, settings: { ...DEFAULT_SETTINGS, ...state.settings } } : fresh;
   } catch {
     return fresh; // cut short by a crash long ago: the files are still there to be chosen again
   }
@@ -76,14 +77,16 @@ export type EngineEvent =
   | { readonly type: "progress"; readonly what: string; readonly done: number; readonly total: number }
   | { readonly type: "piece"; readonly text: string }
   | { readonly type: "measured"; readonly when: "before" | "after"; readonly measured: Measured }
-  | { readonly type: "step"; readonly point: Point; readonly steps: number; readonly tokensPerSecond: number; readonly memory: number; readonly peak: number; readonly paging: PagingStats | undefined };
+  | { readonly type: "step"; readonly point: Point; readonly steps: number; readonly tokensPerSecond: number; readonly memory: Pick<DeviceMemory, "live" | "peak" | "limit">; readonly paging: PagingStats | undefined };
 
 export type Listener = (event: EngineEvent) => void;
 
 /** What the page shows when it opens. */
 export interface Opened {
   readonly state: SessionState;
-  readonly device: string;
+  /** Undefined when there is none that works: then `trouble` says why. */
+  readonly device: string | undefined;
+  readonly trouble: string | undefined;
   readonly gpu: string | undefined;
   readonly notice: string | undefined;
 }

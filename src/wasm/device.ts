@@ -87,7 +87,12 @@ export class WasmDevice implements Device, Throttle {
     const device = new WasmDevice(await Kernels.instantiate(module, memory), memory, build, limit);
     if (shared) await device.#startPool(threads, workers, module, memory);
     device.#pace = pace;
-    pace?.start(device);
+    try {
+      await pace?.start(device);
+    } catch (error) {
+      await device.dispose();
+      throw error;
+    }
     return device;
   }
 

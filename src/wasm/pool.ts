@@ -32,7 +32,7 @@ export class WorkerPool {
     try {
       const pool = new WorkerPool(workers, store);
       pool.allowance = size;
-      const answers = await pool.#ask(() => workers.forEach((worker, index) => worker.post({ type: "start", module, memory, control, words: CONTROL, workers: size, index })));
+      const answers = await pool.#ask(workers, (worker, index) => worker.post({ type: "start", module, memory, control, words: CONTROL, index }));
       const [first] = answers;
       pool.#nice = first.type === "ready" ? first.nice : undefined;
       return pool;
@@ -53,15 +53,22 @@ export class WorkerPool {
   }
 
   set allowance(workers: number) {
-    const active = Math.min(this.size, Math.ceil(workers));
     this.#allowance = workers;
-    this.#store(CONTROL.active, active);
-    this.#store(CONTROL.duty, Math.min(1000, Math.max(1, Math.round((1000 * workers) / active))));
+    this.#store(CONTROL.active, this.#active);
+    this.#store(CONTROL.duty, Math.min(1000, Math.max(1, Math.round((1000 * workers) / this.#active))));
   }
 
-  /** Runs the steps in order, each to its end before the next begins. @throws KernelError when a kernel traps; the pool stays usable. */
+  get #active(): number {
+    return Math.min(this.size, Math.ceil(this.#allowance));
+  }
+
+  /**
+   * Runs the steps in order, each to its end before the next begins. Workers beyond the allowance are left asleep: who only
+   * keeps step would cost every step two more changes of threads, and where others want the CPU a long wait. @throws KernelError when a kernel traps; the pool stays usable.
+   */
   async run(steps: readonly ProgramStep[], scratchOf: (worker: number) => number): Promise<void> {
-    const answers = await this.#ask(() => this.#workers.forEach((worker, i) => worker.post({ type: "run", steps, scratch: scratchOf(i) })));
+    const team = this.#workers.slice(0, this.#active);
+    const answers = await this.#ask(team, (worker, i) => worker.post({ type: "run", steps, scratch: scratchOf(i), workers: team.length }));
     const failed = answers.find((answer) => answer.type === "done" && answer.error !== undefined);
     if (failed?.type !== "done") return;
     this.#store(CONTROL.failed, 0);
@@ -73,15 +80,15 @@ export class WorkerPool {
     if (this.#dead) throw this.#dead;
   }
 
-  async #ask(post: () => void): Promise<FromWorker[]> {
+  async #ask(workers: readonly WorkerHandle[], post: (worker: WorkerHandle, index: number) => void): Promise<FromWorker[]> {
     this.check();
-    const answers = this.#workers.map((_, i) => new Promise<FromWorker>((answer, fail) => { this.#waiting[i] = { answer, fail }; }));
-    for (const worker of this.#workers) worker.keepAlive(true);
-    post();
+    const answers = workers.map((_, i) => new Promise<FromWorker>((answer, fail) => { this.#waiting[i] = { answer, fail }; }));
+    for (const worker of workers) worker.keepAlive(true);
+    workers.forEach(post);
     try {
       return await Promise.all(answers);
     } finally {
-      for (const worker of this.#workers) worker.keepAlive(false);
+      for (const worker of workers) worker.keepAlive(false);
     }
   }
 

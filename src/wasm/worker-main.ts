@@ -13,8 +13,8 @@ export interface ProgramStep {
 
 /** What the pool sends to its workers. */
 export type ToWorker =
-  | { readonly type: "start"; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly control: number; readonly words: typeof CONTROL; readonly workers: number; readonly index: number }
-  | { readonly type: "run"; readonly steps: readonly ProgramStep[]; readonly scratch: number };
+  | { readonly type: "start"; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly control: number; readonly words: typeof CONTROL; readonly index: number }
+  | { readonly type: "run"; readonly steps: readonly ProgramStep[]; readonly scratch: number; /** How many walk through it, this one included. */ readonly workers: number };
 
 /** What a worker answers. */
 export type FromWorker = { readonly type: "ready"; /** How the operating system ranks the worker, where the host knows. */ readonly nice?: number } | { readonly type: "done"; readonly error?: string };
@@ -40,12 +40,12 @@ export const CONTROL_WORDS = 112;
 
 /**
  * The whole program of a worker, made into a script by `toString()`: it must not name anything outside itself.
- * All workers walk through the same list of steps. Tiles are taken from a counter; at the end of a step a worker
+ * All workers of a program walk through the same list of steps. Tiles are taken from a counter; at the end of a step a worker
  * sleeps in `Atomics.wait` until the last one arrives. That one also does the steps of a single tile that come next,
  * since waking others takes longer than most of them; then it resets the counter and wakes the others.
  */
 export function workerMain(receive: (handler: (message: ToWorker) => void) => void, send: (message: FromWorker) => void): void {
-  const PAUSE_MS = 5; // what a worker owes before it sleeps: shorter sleeps are not kept to
+  const PAUSE_MS = 50; // what a worker owes before it sleeps: caches are cold after each sleep
   let kernels: Record<string, (...args: number[]) => void> = {};
   let control = new Int32Array(0);
   let words = {} as typeof CONTROL;
@@ -103,13 +103,13 @@ export function workerMain(receive: (handler: (message: ToWorker) => void) => vo
   receive((message) => {
     if (message.type === "run") {
       error = undefined;
-      scratch = message.scratch;
+      ({ scratch, workers } = message);
       for (let at = 0; at < message.steps.length;) at += runStep(message.steps, at);
       return send(error === undefined ? { type: "done" } : { type: "done", error });
     }
     const instance = new WebAssembly.Instance(message.module, { env: { memory: message.memory } });
     kernels = instance.exports as unknown as typeof kernels;
-    ({ words, workers, index } = message);
+    ({ words, index } = message);
     control = new Int32Array(message.memory.buffer, message.control, words.never + 1);
     send({ type: "ready" });
   });

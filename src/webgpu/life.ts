@@ -29,7 +29,7 @@ export class GpuLife {
     this.memory = new GpuMemory(gpu, this.faults, limit);
     this.pipelines = new Pipelines(gpu, this.faults, PARAM_BYTES, variants);
     this.commands = new Commands(gpu, this.memory, this.faults, PARAM_BYTES);
-    this.readback = new Readback(this.memory, this.commands, this.faults);
+    this.readback = new Readback(gpu, this.memory, this.commands, this.faults);
     this.staging = new Staging(this.memory, this.commands, gpu.limits);
     this.split = new Split(this.memory, this.commands, this.staging.largest);
     this.stopwatch = new Stopwatch(gpu, this.memory, this.commands, this.readback);

@@ -6,9 +6,9 @@ import type { GpuBuffer, GpuMemory } from "./memory.ts";
 
 type Launch = (operands: Operands, params: Params) => void;
 
-const ROWS = 64; // so many rows of words begin where any GPU lets a binding begin
+const UNIT = 64; // so many rows of words begin where any GPU lets a binding begin
 
-/** Cuts a call whose operand is larger than one binding may be, as the contract's `split` says. */
+/** Cuts a call with operands larger than one binding may be, as the contract's `rows` and `split` say. */
 export class Split {
   readonly #memory: GpuMemory;
   readonly #commands: Commands;
@@ -23,12 +23,37 @@ export class Split {
 
   /** Calls `launch` once, or once for each piece, in order. */
   run(op: Op, operands: Operands, params: Params, launch: Launch): void {
+    const { rows, addsRows } = op.gpu ?? {};
+    const most = rows === undefined ? Infinity : this.#mostRows(op, operands, params, rows);
+    if (rows === undefined || params[rows] <= most || most === 0) return this.#serving(op, operands, params, launch);
+    for (let begin = 0; begin < params[rows]; begin += most) {
+      const call = { ...params, [rows]: Math.min(most, params[rows] - begin), ...(addsRows && begin > 0 && { accumulate: 1 }) };
+      const before = (count: number, { shape }: (typeof op.operands)[number]): number => elementsOf(shape({ ...params, [rows]: count }));
+      const piece = op.operands.map((operand) => [operand.name, viewTensor(operands[operand.name], operand.shape(call), before(begin + 1, operand) - before(1, operand))]);
+      this.#serving(op, Object.fromEntries(piece) as Operands, call, launch);
+    }
+  }
+
+  /** Of how many rows each operand can be seen at once. */
+  #mostRows(op: Op, operands: Operands, params: Params, rows: string): number {
+    const unit = op.gpu?.rowsUnit ?? UNIT;
+    let most = Infinity;
+    for (const { name, shape } of op.operands) {
+      const bytes = (count: number): number => elementsOf(shape({ ...params, [rows]: count })) * bytesOf(operands[name].dtype);
+      const ofUnit = bytes(2 * unit) - bytes(unit);
+      if (bytes(params[rows]) > this.#largest && ofUnit > 0) most = Math.min(most, Math.floor(this.#largest / ofUnit) * unit);
+    }
+    return most;
+  }
+
+  /** The operand that serves all rows in pieces, if it is that large. */
+  #serving(op: Op, operands: Operands, params: Params, launch: Launch): void {
     const { split } = op.gpu ?? {};
     if (!split) return launch(operands, params);
     const large = operands[split.operand];
     const rows = split.rows(params);
     const width = elementsOf(op.operands.find(({ name }) => name === split.operand)!.shape(params)) / Math.max(1, rows);
-    const most = Math.floor(this.#largest / (width * bytesOf(large.dtype)) / ROWS) * ROWS;
+    const most = Math.floor(this.#largest / (width * bytesOf(large.dtype)) / UNIT) * UNIT;
     if (rows <= most || most === 0) return launch(operands, params);
     for (let begin = 0; begin < rows; begin += most) {
       const end = Math.min(begin + most, rows);

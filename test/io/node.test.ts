@@ -7,6 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { DeviceError, FormatError, MemoryError, ShapeError } from "../../src/errors.ts";
 import { createSink, openSource } from "../../src/io/node.ts";
+import { openSpillFile } from "../../src/io/node-spill.ts";
 import { systemError } from "../../src/io/node-errors.ts";
 import { expectError } from "../support/formats.ts";
 
@@ -46,6 +47,19 @@ test("ranges are read, and no others", async () => {
   writeFileSync(join(dir, "f"), Buffer.from([0]));
   await expectError(() => source.read(0, 5), FormatError, /became shorter/);
   await source.close();
+});
+
+test("a file to spill into has no name, keeps what was written where, and tells of what nobody wrote", async () => {
+  const spill = await openSpillFile(join(dir, "run"));
+  assert.equal(readdirSync(join(dir, "run")), []);
+  await spill.write(5, Uint8Array.of(1, 2, 3));
+  await spill.write(6, Uint8Array.of(9));
+  const into = new Uint8Array(3);
+  await spill.read(5, into);
+  assert.equal(into, Uint8Array.of(1, 9, 3));
+  await expectError(() => spill.read(7, into), DeviceError, /paged states became shorter: expected 10 bytes, got 8/);
+  await spill.close();
+  assert.equal(readdirSync(join(dir, "run")), []);
 });
 
 test("what is not there", async () => {

@@ -1,5 +1,7 @@
 /** What goes wrong, and when: the first call is 1. */
 export interface GpuFaults {
+  /** The most bytes of a binding, fewer than WebGPU promises. */
+  readonly bindingSize?: number;
   /** This createBuffer runs out of memory, or all from this one on. */
   readonly failBuffer?: number;
   readonly failAllBuffers?: boolean;
@@ -37,6 +39,7 @@ function faultyDevice(device: GPUDevice, faults: GpuFaults, counts: GpuCounts): 
   });
   return replacing(device, {
     queue,
+    ...(faults.bindingSize && { limits: replacing(device.limits, { maxStorageBufferBindingSize: faults.bindingSize }) }),
     createBuffer: (descriptor: GPUBufferDescriptor) => {
       const at = ++counts.buffers;
       failing ||= at === faults.failBuffer || (faults.failAllBuffers === true && at > faults.failBuffer!);

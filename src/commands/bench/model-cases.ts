@@ -2,28 +2,17 @@ import type { Device } from "../../device.ts";
 import type { ModelConfig } from "../../format/checkpoint.ts";
 import type { SourceFolder } from "../../io/types.ts";
 import type { Llama } from "../../nn/llama.ts";
-import type { Pager } from "../../pager/pager.ts";
-import { Plan } from "../../pager/plan.ts";
 import { loadLlama } from "../load-llama.ts";
 import { openModel } from "../open-model.ts";
 
-/** The same with `frames` pages on the device at a time, and all of them in host memory. */
-export async function loadPaged(device: Device, model: SourceFolder, frames: number): Promise<{ llama: Llama; pager: Pager }> {
-  const checkpoint = await openModel(model);
-  const llama = await loadLlama(device, checkpoint, { quantization: { type: "nf4", blocksize: 64, doubleQuant: true }, paging: { frames, hostMemory: Infinity } });
-  const pager = llama.pager!;
-  const plan = new Plan(pager.pages.map((_, i) => i));
-  await pager.begin(plan); // every page is read once, and kept
-  for (const page of plan.uses) await pager.use(page);
-  if (checkpoint.config.tieWordEmbeddings) await checkpoint.close(); // else the embedding's rows are read from it
-  return { llama, pager };
-}
+/** As `train` quantizes what is not in 4 bits yet. */
+export const QUANTIZATION = { type: "nf4", blocksize: 64, doubleQuant: true } as const;
 
 /** The model in NF4 with double quantization, as `train` holds it. */
 export async function loadQuantized(device: Device, model: SourceFolder): Promise<{ llama: Llama; config: ModelConfig }> {
   const checkpoint = await openModel(model);
   try {
-    const llama = await loadLlama(device, checkpoint, { quantization: { type: "nf4", blocksize: 64, doubleQuant: true } });
+    const llama = await loadLlama(device, checkpoint, { quantization: QUANTIZATION });
     return { llama, config: checkpoint.config };
   } finally {
     await checkpoint.close();

@@ -4,7 +4,6 @@ import type { BenchCase } from "./bench-case.ts";
 import { dequantizeCases, quantizeCases } from "./quantize-cases.ts";
 import { generateCase } from "./generate-case.ts";
 import { matmulGroups } from "./matmul-cases.ts";
-import { pagingCases } from "./paging-cases.ts";
 import { trainCase } from "./train-case.ts";
 
 /** One thing to ask of `nibblelm bench`. */
@@ -36,10 +35,6 @@ export const SUITES = {
     summary: "steps of QLoRA: all linears, rank 16", size: "BATCHxLENGTH", dimensions: [2], defaults: ["4x256"],
     groups: (sizes, model) => sizes.map(([batch, length]) => [trainCase(model, batch, length)]),
   },
-  paging: {
-    summary: "steps of QLoRA with so many pages of the base on the device, beside all of them", size: "PAGESxBATCHxLENGTH", dimensions: [3], defaults: ["2x1x128"],
-    groups: (sizes, model) => sizes.map(([frames, batch, length]) => pagingCases(model, frames, batch, length)),
-  },
   generate: {
     summary: "tokens one after the other from an NF4 model", size: "TOKENS", dimensions: [1], defaults: ["32"],
     groups: (sizes, model) => sizes.map(([tokens]) => [generateCase(model, tokens)]),
@@ -53,6 +48,11 @@ export const SUITE_NAMES = Object.keys(SUITES) as SuiteName[];
 /** @throws ShapeError */
 export function parseSize(name: SuiteName, text: string): number[] {
   const { size, dimensions }: Suite = SUITES[name];
+  return parseNumbers(name, size, dimensions, text);
+}
+
+/** @param size how it is written. @throws ShapeError */
+export function parseNumbers(name: string, size: string, dimensions: readonly number[], text: string): number[] {
   const numbers = text.trim().split(/[x×]/).map((part) => (/^[1-9]\d*$/.test(part) ? Number(part) : NaN));
   if (!dimensions.includes(numbers.length) || !numbers.every(Number.isSafeInteger)) {
     throw new ShapeError(`bench ${name}`, "size", { expected: `${size}, whole numbers of at least 1`, got: JSON.stringify(text) });

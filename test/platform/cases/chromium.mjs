@@ -81,6 +81,19 @@ async function allCases(context) {
     assert.ok(result.losses[2] < result.losses[0] && result.text.length > 0, `losses ${result.losses}, text ${result.text}`);
     return result.device;
   }));
+  await report.check("in a worker, from its own storage (OPFS): a model quantized into it, pages for two frames of the CPU and of a GPU", async () => {
+    for (const kind of ["wasm", "webgpu"]) {
+      const result = await withPage(context, { isolated: true }, `?kind=${kind}`, (page) => page.evaluate("inWorker({ stored: true })"));
+      const { loads, bytesUp, bytesDown, spilledBytes, bytesRead, frames, pages, peakHostBytes, frameBytes } = result.paging;
+      const base = bytesUp - bytesDown;
+      assert.match(result.device, new RegExp(`^${kind}`));
+      assert.deepEqual(result.paged, result.whole, "paged and unpaged losses");
+      assert.deepEqual([frames, loads, result.rank, result.stored], [2, pages + 5 * (pages - 2), 4, true]);
+      assert.ok(bytesRead >= base && bytesRead <= base + frameBytes, "every page is read when it is needed, and one ahead");
+      assert.ok(bytesDown > 0 && spilledBytes > 0, "inputs and states lie in storage");
+      assert.ok(peakHostBytes <= 2 * frameBytes, `${peakHostBytes} bytes in host memory`);
+    }
+  });
   await report.check("a strict CSP: with wasm-unsafe-eval it runs, without it a sentence says why not", async () => {
     const csp = "default-src 'self'; worker-src 'self' blob:; script-src 'self'";
     await withPage(context, { csp: `${csp} 'wasm-unsafe-eval'` }, "", async (page) => right(await page.evaluate("inPage()")));

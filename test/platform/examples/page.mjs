@@ -14,9 +14,9 @@ globalThis.inPage = async () => {
 };
 
 /** In a worker, which leaves the page free while it computes. */
-globalThis.inWorker = () => new Promise((resolve, reject) => {
+globalThis.inWorker = (more = {}) => new Promise((resolve, reject) => {
   const worker = new Worker(new URL("worker.js", location.href), { type: "module" });
   worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data));
   worker.onerror = ({ message }) => reject(new Error(message));
-  worker.postMessage(options);
+  worker.postMessage({ ...options, ...more });
 });
