@@ -53,10 +53,10 @@ export class Readback {
   }
 
   #take(size: number): GpuBuffer {
-    // The smallest that will do: a large one is for those who need it.
-    const best = this.#idle.filter(({ bytes }) => bytes >= size + MARK).sort((a, b) => a.bytes - b.bytes)[0];
-    if (best) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
-    return this.#memory.allocate(Math.min(MOST, Math.max(LEAST, 2 ** Math.ceil(Math.log2(size)))) + MARK, "readback", "read-back");
+    // Of one of few sizes, and never a larger one: that is for whoever has planned with it.
+    const bytes = Math.min(MOST, Math.max(LEAST, 2 ** Math.ceil(Math.log2(size)))) + MARK;
+    const i = this.#idle.findIndex((idle) => idle.bytes === bytes);
+    return i >= 0 ? this.#idle.splice(i, 1)[0] : this.#memory.allocate(bytes, "readback", "read-back");
   }
 
   async #fetch(from: GpuBuffer, to: Uint8Array, mark: number): Promise<void> {
