@@ -85,9 +85,9 @@ export class MeasuringDevice implements Device {
 
   #take(bytes: number): number {
     const [least, most] = READ_BACK;
+    const best = this.#idle.filter((idle) => idle >= bytes && (bytes > least || idle === least)).sort((a, b) => a - b)[0];
+    if (best !== undefined) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
     const made = Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(bytes))));
-    const i = this.#idle.indexOf(made);
-    if (i >= 0) return this.#idle.splice(i, 1)[0];
     this.#readBack += made;
     this.#changed();
     return made;
