@@ -1,6 +1,6 @@
 // Memory budgets: what does not fit is paged, on the CPU from the browser's storage, on a GPU from host memory.
 import assert from "node:assert/strict";
-import { chooseShort, fill, idle, launch, saw, says, trainToTheEnd } from "./harness.mjs";
+import { chooseShort, fill, launch, saw, says, trainToTheEnd } from "./harness.mjs";
 
 export async function budgets(suite) {
   await suite.test("a budget of the CPU: too small is said, enough pages from the browser's storage, with the same losses", async (context) => {
