@@ -138,6 +138,17 @@ async function onDevice(device: WebGpuDevice, limits: string): Promise<void> {
     device.free(t);
   });
 
+  here("a tensor freed right after it was used: what was queued with it is done first", async () => {
+    const [x, y] = [device.allocate("f32", [1000], "x"), device.allocate("f32", [1000], "y")];
+    device.run(fill, { y: x }, { n: 1000, value: 7 });
+    device.run(copy, { x, y }, { n: 1000 });
+    device.free(x);
+    const reading = device.read(y);
+    device.free(y);
+    assert.ok(((await reading) as Float32Array).every((value) => value === 7));
+    assert.throws(() => device.run(fill, { y }, { n: 1000, value: 1 }), (error: unknown) => error instanceof DeviceError && /y: expected a tensor of this device, got one that was freed/.test(error.message));
+  });
+
   here("views at any element, and operands in one buffer", async () => {
     const t = device.allocate("f32", [300], "both");
     device.write(t, Float32Array.from({ length: 300 }, (_, i) => i));
