@@ -1,5 +1,6 @@
 // Matrix products on a GPU, one after the other in turns, beside @tensorflow/tfjs-backend-webgpu on the same adapter where
-// bench/peers has it installed (`npm ci --prefix bench/peers`). Processor time on a software adapter, else time on the wall.
+// bench/peers has it installed (`npm ci --prefix bench/peers`). Processor time on a software adapter; else our own work by the
+// GPU's timestamps where it has them, and the peer's, which reaches no timestamps from here, by the clock on the wall.
 // `npm run bench -- gpu [--rounds=N] [--only=TEXT]`
 import { createRequire } from "node:module";
 import { bytesOf, viewOf, type DType } from "../src/dtype.ts";
@@ -10,7 +11,7 @@ import { elementsOf, type Tensor } from "../src/tensor.ts";
 import { dawnGpu } from "../src/webgpu/dawn.ts";
 import { WebGpuDevice } from "../src/webgpu/device.ts";
 
-interface Case { readonly name: string; readonly flops: number; readonly bytes: number; readonly run: () => Promise<unknown> }
+interface Case { readonly name: string; readonly flops: number; readonly bytes: number; readonly run: () => Promise<unknown>; readonly queue?: () => void }
 
 const option = (name: string): string | undefined => process.argv.find((a) => a.startsWith(`--${name}=`))?.split("=")[1];
 
@@ -54,12 +55,15 @@ function operandsOf(op: Op, params: Params): Record<string, Tensor> {
 function caseOf(note: string, calls: [op: unknown, params: Params][], tiling: Tiling): Case {
   const ready = calls.map(([op, params]) => ({ op: op as Op, params, operands: operandsOf(op as Op, params) }));
   const [{ op, params }] = ready.slice(-1);
-  const run = (): Promise<void> => {
+  const queue = (): void => {
     device.tiling = tiling;
     for (const call of ready) device.run(call.op, call.operands, call.params);
+  };
+  const run = (): Promise<void> => {
+    queue();
     return device.finish();
   };
-  return { name: `${ready.map((call) => call.op.name).join(" + ")} ${note}, ${tiling}`, ...op.cost(params), run };
+  return { name: `${ready.map((call) => call.op.name).join(" + ")} ${note}, ${tiling}`, ...op.cost(params), run, queue };
 }
 
 /** The peer's products, or none when it is not installed. */
@@ -85,7 +89,9 @@ async function tensorflow(): Promise<(m: number, n: number, k: number, transpose
   };
 }
 
-async function once({ run }: Case): Promise<number> {
+async function once({ run, queue }: Case): Promise<number> {
+  const measured = queue && !software ? await device.time(queue) : undefined;
+  if (measured) return measured;
   const begin = process.cpuUsage(), wall = performance.now();
   await run();
   const { user, system } = process.cpuUsage(begin);
@@ -107,7 +113,7 @@ async function compare(cases: Case[]): Promise<void> {
   });
 }
 
-console.log(`${device.adapter.name}${software ? ", a software adapter: seconds of processor time" : ": seconds on the wall"}`);
+console.log(`${device.adapter.name}${software ? ", a software adapter: seconds of processor time" : ": seconds by its own clock where it has one, the peer's on the wall"}`);
 const peer = await tensorflow().catch((error: Error) => void console.log(`no tfjs: ${error.message.split("\n")[0]}`));
 for (const [m, n, k] of [[512, 1536, 576], [1024, 1024, 1024]]) {
   const note = `${m}×${n}×${k}`;

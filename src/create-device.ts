@@ -2,6 +2,7 @@ import { kernels } from "#kernels";
 import type { Device } from "./device.ts";
 import { NibbleError, ShapeError } from "./errors.ts";
 import { TILINGS, type Op, type Tiling, type Variant } from "./op.ts";
+import { WebPace } from "./io/pace-web.ts";
 import { webThreads, webWorkers } from "./io/workers-web.ts";
 import { WasmDevice, type WasmDeviceOptions } from "./wasm/device.ts";
 import { adapterFacts, navigatorGpu, requestAdapter } from "./webgpu/adapter.ts";
@@ -24,6 +25,10 @@ export interface DeviceOptions extends Omit<WasmDeviceOptions, "wasm" | "threads
   readonly kind?: "auto" | "wasm" | "webgpu";
   /** Workers that share one memory; default 1. `auto`: as many as this runtime gives, 1 in a page that is not cross-origin isolated; `description` says how many. */
   readonly threads?: number | "auto";
+  /** Give up threads while the machine is busy, and take them back later. In browsers by the Compute Pressure API, which Chromium has; off by default. */
+  readonly polite?: boolean | undefined;
+  /** After every change of a polite device, in threads: 0.5 is one thread half of the time. */
+  readonly onAllowance?: ((allowance: number) => void) | undefined;
   /** Kernels instead of the ones inside the package: bytes or module of one build; say which with `build`. */
   readonly wasm?: WasmDeviceOptions["wasm"];
   /** Where GPU adapters come from, `navigator.gpu` by default. */
@@ -56,8 +61,9 @@ export async function openDevice({ kind = "auto", gpu, gpuAdapter, onChoice, gpu
   return device ?? openWasm(wasm);
 }
 
-function openWasm({ threads = 1, ...options }: WasmPart): Promise<Device> {
-  return WasmDevice.create({ wasm: kernels, workers: webWorkers, ...options, threads: threads === "auto" ? webThreads() : threads });
+async function openWasm({ threads = 1, polite = false, onAllowance, ...options }: WasmPart): Promise<Device> {
+  const pace = polite ? { pace: new WebPace(onAllowance) } : {};
+  return WasmDevice.create({ wasm: kernels, workers: webWorkers, ...pace, ...options, threads: threads === "auto" ? webThreads() : threads });
 }
 
 /** A GPU that computes faster than a CPU, or the reason why there is none. */

@@ -11,6 +11,7 @@ import { quantize as quantizeAnywhere, type QuantizeCall, type QuantizeResult } 
 import { train as trainAnywhere, type DataFile, type TrainCall, type TrainResult } from "./commands/train.ts";
 import { openDevice, type DeviceOptions } from "./create-device.ts";
 import type { Device } from "./device.ts";
+import { cpuSeconds } from "./io/cpu-time.ts";
 import { nodeGpu, nodeHardwareGpu } from "./io/gpu-node.ts";
 import { GpuTilingsFile } from "./io/gpu-tilings-node.ts";
 import { asHubId, openPathOrHub } from "./hub/open-hub.ts";
@@ -111,7 +112,7 @@ export async function train({ force = false, ...call }: NodeTrainCall): Promise<
   const folders = { model: await openModel(call.model), initAdapter: initAdapter && (await openSource(initAdapter)), resume: resume && (await openSource(resume)) };
   const files = { data: await openData(data), evalData: evalData && (await openData(evalData)) };
   const runFolder = typeof output === "string" ? await openRunFolder(output, { existing: force || resume !== undefined }) : output;
-  return withDevice(call.device, (device) => trainAnywhere({ ...call, ...folders, ...files, output: runFolder, device } as TrainCall));
+  return withDevice(call.device, (device) => trainAnywhere({ cpuSeconds, ...call, ...folders, ...files, output: runFolder, device } as TrainCall));
 }
 
 /** @see evaluate of `nibblelm` */

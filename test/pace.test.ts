@@ -1,7 +1,9 @@
 import { kernels } from "#kernels";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createDevice } from "../src/create-device.ts";
 import { NodePace } from "../src/io/pace-node.ts";
+import { WebPace } from "../src/io/pace-web.ts";
 import { pressureMeter, type Counters } from "../src/io/pressure-node.ts";
 import { planThreads } from "../src/io/threads-node.ts";
 import { nodeWorkersAt } from "../src/io/workers-node.ts";
@@ -119,6 +121,50 @@ pace("workers beyond the allowance are not even woken", async () => {
     assert.ok((await device.read(y)).every((value) => value === allowance));
     assert.equal(woken, team);
   }
+});
+
+/** As a browser has it: told what to say. */
+class FakeObserver {
+  static say: (state: string) => void = () => undefined;
+  static refuses = false;
+  static observing = 0;
+  constructor(callback: (records: readonly { state: never }[]) => void) {
+    FakeObserver.say = (state) => callback([{ state: state as never }]);
+  }
+  async observe(): Promise<void> {
+    if (FakeObserver.refuses) throw new Error("NotAllowedError");
+    FakeObserver.observing++;
+  }
+  disconnect(): void {
+    FakeObserver.observing--;
+  }
+}
+
+async function until(reached: () => boolean): Promise<void> {
+  for (const end = performance.now() + 5000; performance.now() < end && !reached(); ) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(reached());
+}
+
+pace("in a browser: back while the machine's pressure is critical, no further while it is serious", async () => {
+  const changes: number[] = [];
+  const web = new WebPace((allowance) => changes.push(allowance), FakeObserver);
+  const device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(0), pace: web });
+  assert.equal([device.description.includes("2 threads, polite"), FakeObserver.observing], [true, 1]);
+  FakeObserver.say("critical");
+  await until(() => changes.length === 1);
+  FakeObserver.say("serious");
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.equal([changes, device.allowance, device.schedule.policy, device.schedule.least, device.schedule.changes], [[1], 1, "polite", 1, 1]);
+  await device.dispose();
+  assert.is(FakeObserver.observing, 0);
+});
+
+pace("in a browser without Compute Pressure, or in a page that may not observe, polite is refused", async () => {
+  assert.throws(() => new WebPace(undefined, undefined), /polite: .* expected PressureObserver, got none/);
+  FakeObserver.refuses = true;
+  const call = WasmDevice.create({ wasm: kernels, threads: 1, workers: nodeWorkersAt(0), pace: new WebPace(undefined, FakeObserver) });
+  await call.then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /may not be observed: expected the permission compute-pressure, got NotAllowedError/));
+  await createDevice({ kind: "wasm", polite: true }).then(() => assert.unreachable(), (error: Error) => assert.match(error.message, /expected PressureObserver/));
 });
 
 pace("an allowance must be a part of the threads", async () => {

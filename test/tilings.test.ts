@@ -13,8 +13,8 @@ import type { Arrays, OpTest } from "./support/op-case.ts";
 import { runOp, sameBits } from "./support/run-op.ts";
 import { randomWeights } from "./support/weights-4bit.ts";
 
-// Tails of every tile and whole tiles, a depth with and without a rest, a run of 32, few rows, and lines that begin anywhere.
-const SIZES = [[6, 20, 40], [70, 36, 64], [130, 68, 100], [257, 132, 32], [3, 36, 64], [4, 72, 52], [70, 35, 33]];
+// Tails of every tile and whole tiles, a depth with and without a rest, runs of 16, few rows, and lines that begin anywhere.
+const SIZES = [[6, 20, 40], [70, 36, 64], [130, 68, 100], [261, 144, 32], [3, 48, 64], [4, 72, 52], [70, 35, 33]];
 const DENSE = { nt: matmulNt, nn: matmulNn, tn: matmulTn };
 
 const device = await webGpuDevice();

@@ -55,6 +55,14 @@ training("another seed gives others", async () => {
   assert.not.ok(base.adapter.equals((await run({ seed: 8 })).adapter));
 });
 
+training("a step tells the processor time since the one before, where somebody has a clock", async () => {
+  let clock = 0;
+  const told: (number | undefined)[] = [];
+  await run({ cpuSeconds: () => clock++, onStep: ({ cpuSeconds }) => told.push(cpuSeconds) });
+  await run({ maxSteps: 1, onStep: ({ cpuSeconds }) => told.push(cpuSeconds) });
+  assert.equal(told, [1, 1, 1, 1, undefined]);
+});
+
 training("recomputing activations gives the same bytes", async () => {
   assert.ok(base.adapter.equals((await run({ gradientCheckpointing: true })).adapter));
 });

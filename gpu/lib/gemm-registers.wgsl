@@ -1,31 +1,31 @@
 // y[rows, columns] (+)= Σ over depth, one after the other, of a[row, d] · b[d, column], without workgroup memory:
-// an invocation owns 4 · SQUARES rows × 4 columns, a workgroup ACROSS × DOWN invocations.
+// an invocation owns 8 rows × 8 columns, a workgroup ACROSS invocations side by side.
 override ACROSS: u32;
-override DOWN: u32;
-const SQUARES = 2u;
 
-@compute @workgroup_size(ACROSS, DOWN)
+@compute @workgroup_size(ACROSS)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let size = sizes();
-  let tiles = (size.rows + 4u * SQUARES * DOWN - 1u) / (4u * SQUARES * DOWN);
+  let tiles = (size.rows + 7u) / 8u;
   let at = workgroup_of(id, count);
-  let row = 4u * SQUARES * (at % tiles * DOWN + local.y);
-  let column = 4u * (at / tiles * ACROSS + local.x);
+  let row = 8u * (at % tiles);
+  let column = 8u * (at / tiles * ACROSS + local.x);
   if (row >= size.rows || column >= size.columns) { return; }
-  var y: array<mat4x4f, SQUARES>;
-  for (var s = 0u; s < SQUARES; s++) {
-    for (var r = 0u; r < 4u; r++) { y[s][r] = line_of_out(row + 4u * s + r, column, false); }
-  }
+  var y00 = square_of_out(row, column, false);
+  var y01 = square_of_out(row, column + 4u, false);
+  var y10 = square_of_out(row + 4u, column, false);
+  var y11 = square_of_out(row + 4u, column + 4u, false);
   for (var d = 0u; d < size.depth; d += 4u) {
-    let b = b_square(d, column);
-    for (var s = 0u; s < SQUARES; s++) {
-      let a = a_square(row + 4u * s, d);
-      for (var i = 0u; i < 4u; i++) {
-        for (var r = 0u; r < 4u; r++) { y[s][r] = fma(vec4f(a[i][r]), b[i], y[s][r]); }
-      }
-    }
+    let b0 = b_square(d, column);
+    let b1 = b_square(d, column + 4u);
+    let a0 = a_square(row, d);
+    y00 = multiplied(a0, b0, y00);
+    y01 = multiplied(a0, b1, y01);
+    let a1 = a_square(row + 4u, d);
+    y10 = multiplied(a1, b0, y10);
+    y11 = multiplied(a1, b1, y11);
   }
-  for (var s = 0u; s < SQUARES; s++) {
-    for (var r = 0u; r < 4u; r++) { put_line(row + 4u * s + r, column, y[s][r]); }
-  }
+  put_square(row, column, y00);
+  put_square(row, column + 4u, y01);
+  put_square(row + 4u, column, y10);
+  put_square(row + 4u, column + 4u, y11);
 }

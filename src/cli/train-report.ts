@@ -31,8 +31,8 @@ export class TrainReport {
 
   step(event: StepEvent): void {
     this.firstLoss ??= event.loss;
-    const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond, paging } = event;
-    this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond, ...(paging ? { paging: pagingObject(paging) } : {}) });
+    const { step, maxSteps, loss, gradNorm, learningRate, tokensPerSecond, cpuSeconds, paging } = event;
+    this.#output.object({ event: "step", step, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens_per_second: tokensPerSecond, cpu_seconds: cpuSeconds, ...(paging ? { paging: pagingObject(paging) } : {}) });
     const paged = paging ? [pagingLine(paging, movedBytes(paging) - this.#moved)] : [];
     this.#moved = paging ? movedBytes(paging) : 0;
     this.#barFor("train", "step").update(step, maxSteps, [`loss ${loss.toFixed(4)}`, `${countText(tokensPerSecond)} tokens/s`, `peak ${bytesText(peakMemory())}`, ...paged], this.#facts.resumedAt);

@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { train, type TrainCall, type TrainResult } from "../commands/train.ts";
 import { TRAIN_DEFAULTS, trainOptions, type TrainOptions } from "../commands/train-options.ts";
 import { readTrainerState } from "../commands/training-checkpoint.ts";
+import { cpuSeconds } from "../io/cpu-time.ts";
 import { openRunFolder } from "../io/node-run-folder.ts";
 import { openSource } from "../io/node.ts";
 import { cliCommand } from "./command.ts";
@@ -55,7 +56,7 @@ async function run(values: TrainValues, session: Session): Promise<number> {
   const report = new TrainReport(session.output, { model: model.name, data: data.name, options, device: device.description, resumedAt: state?.global_step ?? 0 });
   const call: TrainCall = {
     ...options, model, data, evalData, initAdapter, output, device, paging: pagingOf(device, values), resume: checkpoint, signal: session.signal,
-    onStep: (event) => report.step(event),
+    cpuSeconds, onStep: (event) => report.step(event),
     onProgress: (event) => report.progress(event),
   };
   const result = await train(call);

@@ -30,6 +30,8 @@ export interface StepEvent {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly tokensPerSecond: number;
+  /** Processor time of the process since the step before; undefined where nobody tells it. */
+  readonly cpuSeconds: number | undefined;
   /** What was paged so far; undefined when everything is on the device. */
   readonly paging: PagingStats | undefined;
 }
@@ -54,6 +56,8 @@ export interface TrainCall extends Partial<TrainOptions> {
   readonly initAdapter?: SourceFolder | undefined;
   /** A folder `checkpoint-N` to go on from. */
   readonly resume?: SourceFolder | undefined;
+  /** Seconds of processor time that the process took so far, for `onStep`. */
+  readonly cpuSeconds?: (() => number) | undefined;
   readonly onStep?: (event: StepEvent) => void;
   readonly onProgress?: (event: TrainProgress) => void;
   /** When it fires the run stops after the current step, with a checkpoint saved. */
@@ -98,6 +102,12 @@ interface Queued {
   readonly result: Promise<StepResult>;
 }
 
+/** In seconds. */
+interface Clocks {
+  readonly wall: number;
+  readonly cpu: number | undefined;
+}
+
 class TrainingRun {
   readonly #call: TrainCall;
   readonly #prepared: Prepared;
@@ -107,7 +117,7 @@ class TrainingRun {
   #placed: PlacedRun | undefined;
   #snapshot: Snapshot | undefined;
   #ready = false; // has been told
-  #told = 0; // when the last step was accounted for
+  #told: Clocks = { wall: 0, cpu: undefined }; // when the last step was accounted for
   #seconds = 0;
   #tokens = 0;
 
@@ -168,7 +178,7 @@ class TrainingRun {
     const first = this.#begin;
     let queued: Queued | undefined;
     for (let step = first; step < totalSteps; step++) {
-      if (!queued) this.#told = performance.now();
+      if (!queued) this.#told = this.#now;
       const rate = learningRateAt(step, schedule);
       const rows = plan.rowsOf(step).map((i) => dataset.rows[i]);
       const { result } = await queueStep(device, placed.pass, placed.optimizer, rows, options.perDeviceTrainBatchSize, step, rate, adapter.loraDropout > 0);
@@ -194,6 +204,10 @@ class TrainingRun {
     return undefined;
   }
 
+  get #now(): Clocks {
+    return { wall: performance.now() / 1000, cpu: this.#call.cpuSeconds?.() };
+  }
+
   get #stopping(): boolean {
     return this.#call.signal?.aborted === true;
   }
@@ -202,15 +216,17 @@ class TrainingRun {
   async #account(placed: PlacedRun, { step, rate, result }: Queued): Promise<void> {
     const { plan } = this.#prepared;
     const { loss, gradNorm, tokens, targets } = await result;
-    const elapsed = (performance.now() - this.#told) / 1000;
-    this.#told = performance.now();
+    const [before, now] = [this.#told, this.#now];
+    const elapsed = now.wall - before.wall;
+    const cpuSeconds = now.cpu === undefined || before.cpu === undefined ? undefined : now.cpu - before.cpu;
+    this.#told = now;
     placed.movement.stepped(rate, gradNorm);
     if (step < (this.#log.at(-1)?.step ?? 0)) return;
     this.#seconds += elapsed;
     this.#tokens += tokens;
     const epoch = epochAfter(step, plan);
     this.#log.push({ step: step + 1, epoch, loss, grad_norm: gradNorm, learning_rate: rate });
-    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, paging: placed.paging });
+    this.#call.onStep?.({ step: step + 1, maxSteps: plan.totalSteps, epoch, loss, gradNorm, learningRate: rate, tokensPerSecond: tokens / elapsed, cpuSeconds, paging: placed.paging });
     this.#refuseFault(loss, gradNorm, step + 1);
     refuseZeroLoss(`train: step ${step + 1}`, loss, targets);
   }

@@ -23,7 +23,7 @@ import tilesF16 from "../../gpu/lib/tiles-f16.wgsl";
 import tilesF16Right from "../../gpu/lib/tiles-f16-right.wgsl";
 import tilesF32 from "../../gpu/lib/tiles-f32.wgsl";
 import weights4bit from "../../gpu/lib/weights-4bit.wgsl";
-import { tilingsOf, type GpuPass, type GpuSource, type Params, type Tiling, type Variant } from "../op.ts";
+import { tilingsOf, type GpuPass, type GpuSource, type Params, type Tiling } from "../op.ts";
 
 // Shared parts of shaders, by file.
 export const GRID: GpuSource = { file: "gpu/lib/grid.wgsl", text: grid };
@@ -80,11 +80,11 @@ export function rowwise<P extends string>(rows: (params: Params<P>) => number, .
 interface Cut { readonly lib: GpuSource; readonly constants: Readonly<Record<string, number>>; readonly rows: number; readonly columns: number }
 
 const CUTS: Readonly<Record<Tiling, Cut>> = {
-  registers: { lib: GEMM_REGISTERS, constants: { ACROSS: 4, DOWN: 16 }, rows: 128, columns: 16 },
+  registers: { lib: GEMM_REGISTERS, constants: { ACROSS: 16 }, rows: 8, columns: 128 },
   workgroup: { lib: GEMM, constants: { ACROSS: 8, DOWN: 8 }, rows: 64, columns: 32 },
   large: { lib: GEMM, constants: { ACROSS: 16, DOWN: 16 }, rows: 128, columns: 64 },
 };
-export const STATIONARY: Cut = { lib: GEMM_STATIONARY, constants: { ACROSS: 16 }, rows: 256, columns: 64 };
+export const STATIONARY: Cut = { lib: GEMM_STATIONARY, constants: { ACROSS: 16 }, rows: 256, columns: 128 };
 const ROW: Cut = { lib: GEMM_ROW, constants: {}, rows: 4, columns: 64 };
 const ROW_SUBGROUPS: Cut = { lib: GEMM_ROW_SUBGROUPS, constants: {}, rows: 4, columns: 4 };
 const FEW_ROWS = 4;
@@ -96,7 +96,7 @@ interface Product<P extends string> {
   readonly lengths: (params: Params<P>) => readonly number[];
   /** x · wᵀ, a forward pass: w is contiguous along the depth, and x holds no gradients. */
   readonly transposed?: boolean;
-  /** For `registers`: another shader where its condition holds. */
+  /** For `registers`: another shader, where its condition holds. Others are then left to the slowest: they do not occur in models, and each costs seconds to compile. */
   readonly special?: { readonly cut: Cut; readonly when: (params: Params<P>) => boolean };
 }
 
@@ -113,21 +113,22 @@ export function gemmPasses<P extends string>({ rows, columns, lengths, transpose
     entry: "main", lib: [...first, GRID, SQUARES, out, cut.lib, ...lib], constants: { ALIGNED: 1, ...cut.constants }, ...on,
     workgroups: (p) => (when(p) ? Math.ceil(rows(p) / cut.rows) * Math.ceil(columns(p) / cut.columns) : 0),
   });
-  const staged = (variant: Variant[]): GpuPass<never, P>[] => {
-    const f16 = variant.includes("f16");
+  const withVariants = (f16: boolean, subgroups: boolean): GpuPass<never, P>[] => {
+    const variants = { f16, ...(transposed && { subgroups }) };
     const tiles = f16 ? [ENABLE_F16, transposed ? TILES_F16 : TILES_F16_RIGHT] : [TILES_F32];
-    const unaligned = pass(CUTS.workgroup, tiles, OUT_ELEMENTS, { variants: { f16 } }, (p) => !aligned(p));
-    return [{ ...unaligned, constants: { ...unaligned.constants, ALIGNED: 0 } }, ...tilingsOf(variant).flatMap((tiling) => {
-      const free: When = (p) => aligned(p) && !(tiling === "registers" && special?.when(p));
+    return tilingsOf(f16 ? ["f16"] : []).flatMap((tiling) => {
+      const on = { tiling, variants };
+      const own = tiling === "registers" ? special : undefined;
+      const row = subgroups ? pass(ROW_SUBGROUPS, [ENABLE_SUBGROUPS], OUT_LINES, on, few) : own ? undefined : pass(ROW, tiles, OUT_ELEMENTS, on, few);
+      const free: When = (p) => !row || !few(p);
+      const whole: When = own?.when ?? aligned;
+      const rest = pass(CUTS.workgroup, tiles, OUT_ELEMENTS, on, (p) => free(p) && !whole(p));
       return [
-        pass(ROW, tiles, OUT_ELEMENTS, { tiling, variants: { f16, ...(transposed && { subgroups: false }) } }, (p) => free(p) && few(p)),
-        pass(CUTS[tiling], tiles, OUT_LINES, { tiling, variants: { f16 } }, (p) => free(p) && !few(p)),
+        ...(row ? [row] : []),
+        pass(own?.cut ?? CUTS[tiling], tiles, OUT_LINES, on, (p) => free(p) && whole(p)),
+        { ...rest, constants: { ...rest.constants, ALIGNED: 0 } },
       ];
-    })];
+    });
   };
-  return [
-    ...staged([]), ...staged(["f16"]),
-    ...(special ? [false, true].map((subgroups) => pass(special.cut, [], OUT_LINES, { tiling: "registers", variants: { subgroups } }, (p) => special.when(p) && !(subgroups && few(p)))) : []),
-    ...(transposed ? [pass(ROW_SUBGROUPS, [ENABLE_SUBGROUPS], OUT_LINES, { variants: { subgroups: true } }, few)] : []),
-  ];
+  return (transposed ? [false, true] : [false]).flatMap((subgroups) => [...withVariants(false, subgroups), ...withVariants(true, subgroups)]);
 }

@@ -1,7 +1,7 @@
 import code from "../../gpu/matmul-nf4-nn.wgsl";
 import { defineOp } from "../op.ts";
 import { GEMM_AGREEMENT, GEMM_SCRATCH, GEMM_VARIANTS, gemmCost, gemmTiles } from "./gemm-tiles.ts";
-import { gemmPasses, WEIGHTS_4BIT } from "./gpu-lib.ts";
+import { gemmPasses, STATIONARY, WEIGHTS_4BIT } from "./gpu-lib.ts";
 import { checkWeights, WEIGHT_OPERANDS, WEIGHT_PARAMS, weightBytes } from "./weights-4bit.ts";
 
 /**
@@ -30,5 +30,5 @@ export const matmulNf4Nn = defineOp({
   cost: (p) => gemmCost(p.m, p.k, p.n, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k, dyStride }) => [n, k, dyStride] }, WEIGHTS_4BIT) },
+  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ k }) => k, lengths: ({ n, k, dyStride }) => [n, k, dyStride], special: { cut: STATIONARY, when: ({ n, k, dyStride }) => n > 0 && n % 16 === 0 && k % 8 === 0 && dyStride % 4 === 0 } }, WEIGHTS_4BIT) },
 });

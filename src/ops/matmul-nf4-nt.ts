@@ -29,5 +29,5 @@ export const matmulNf4Nt = defineOp({
   cost: (p) => gemmCost(p.m, p.n, p.k, p.accumulate, weightBytes(p)),
   agreement: GEMM_AGREEMENT,
   devices: ["wasm", "webgpu"],
-  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], transposed: true, special: { cut: STATIONARY, when: ({ n, k }) => k > 0 && k % 32 === 0 && n % 4 === 0 } }, WEIGHTS_4BIT) },
+  gpu: { code, rows: "m", agreements: GEMM_VARIANTS, passes: gemmPasses({ rows: ({ m }) => m, columns: ({ n }) => n, lengths: ({ n, k }) => [n, k], transposed: true, special: { cut: STATIONARY, when: ({ n, k }) => k > 0 && k % 16 === 0 && n % 8 === 0 } }, WEIGHTS_4BIT) },
 });

@@ -26,7 +26,8 @@ export interface Pace {
   /** For the log: `polite, nice 19`. */
   readonly description: string;
   readonly record: PaceRecord;
-  start(device: Throttle): void;
+  /** @throws DeviceError when there is nothing to go by */
+  start(device: Throttle): void | Promise<void>;
   stop(): void;
 }
 

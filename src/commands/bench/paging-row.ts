@@ -11,6 +11,8 @@ interface Timing {
 /** What took turns once: a step without paging, a step with it, and its copies alone; counters around the second. */
 export interface Round {
   readonly alone: Timing;
+  /** What the paged step computes, without paging: more than `alone` where activations are recomputed. */
+  readonly compute: Timing;
   readonly step: Timing;
   readonly copies: Timing & { readonly bytes: number };
   readonly before: PagingStats;
@@ -35,7 +37,7 @@ export interface PagingRow extends BenchRow {
   readonly stallSeconds?: number;
   /** Of the copies alone; undefined where nothing was copied. */
   readonly uploadGbPerS?: number | undefined;
-  /** The unpaged step beside it, and the bytes of both ways at that speed. */
+  /** What the step computes, without paging and beside it, and the bytes of both ways at that speed. */
   readonly boundMs?: number;
   /** Step over bound: at most 1.15 is the aim. */
   readonly overBound?: number;
@@ -57,13 +59,13 @@ export function pagedRow(facts: PagingFacts, rounds: readonly Round[]): PagingRo
   const counted = (name: "loads" | "bytesUp" | "bytesDown" | "bytesRead" | "stalls" | "stallSeconds"): number => of(({ before, after }) => after[name] - before[name]);
   const copied = counted("bytesUp") > 0;
   const moved = ({ bytesUp, bytesDown }: PagingStats): number => bytesUp + bytesDown;
-  const bound = ({ alone, copies, before, after }: Round): number => alone.ms + (copied ? ((moved(after) - moved(before)) * copies.ms) / copies.bytes : 0);
+  const bound = ({ compute, copies, before, after }: Round): number => compute.ms + (copied ? ((moved(after) - moved(before)) * copies.ms) / copies.bytes : 0);
   return {
     ...rowOf("train-paged", facts, rounds.map(({ step }) => step)),
     loads: counted("loads"), bytesUp: counted("bytesUp"), bytesDown: counted("bytesDown"), bytesRead: counted("bytesRead"), stalls: counted("stalls"), stallSeconds: counted("stallSeconds"),
     uploadGbPerS: copied ? of(({ copies }) => copies.bytes / 1e6 / copies.ms) : undefined,
     boundMs: of(bound), overBound: of((round) => round.step.ms / bound(round)), slowdown: of(({ step, alone }) => step.ms / alone.ms),
-    overlap: copied ? of((round) => Math.min(1, Math.max(0, (bound(round) - round.step.ms) / (bound(round) - round.alone.ms)))) : undefined,
+    overlap: copied ? of((round) => Math.min(1, Math.max(0, (bound(round) - round.step.ms) / (bound(round) - round.compute.ms)))) : undefined,
   };
 }
 

@@ -55,6 +55,7 @@ export async function benchPaging(bench: PagingBench): Promise<PagingRow[]> {
     if (!paged.pager) throw new DeviceError("bench paging", bench.model.name, { expected: "linears in 4 bits", got: "nothing to page" });
     await using small = limit === undefined ? undefined : await bench.open(limit);
     const smallest = small && (await place(small, paging, frugal));
+    const recomputing = small && (await place(device, undefined, { recompute: true, stacked: false, pagedOptimizer: false }));
     for (let i = 0; i < WARM_STEPS; i++) await unpaged.step();
 
     const facts = { device: device.kind, build: device.build, threads: device.threads ?? 1, tokens: batch * length, pages: paged.pager.pages.length };
@@ -63,13 +64,13 @@ export async function benchPaging(bench: PagingBench): Promise<PagingRow[]> {
     const total = counts.length + (smallest ? 1 : 0);
     const rows: PagingRow[] = [];
     const rounds: Round[] = [];
-    const under = async (name: string, run: PagingRun, deviceBytes: number): Promise<void> => {
+    const under = async (name: string, run: PagingRun, deviceBytes: number, same?: PagingRun): Promise<void> => {
       bench.onProgress?.(rows.length, total, name);
-      const taken = await takeTurns(unpaged, run, bench);
+      const taken = await takeTurns(unpaged, run, same, bench);
       rounds.push(...taken);
       rows.push(pagedRow({ ...facts, shape: shape(`${name}x`), frames: run.stats.frames, deviceBytes }, taken));
     };
-    if (smallest) await under("smallest", smallest, limit!);
+    if (smallest) await under("smallest", smallest, limit!, recomputing);
     for (const count of counts) {
       paged.pager.limitFrames(count);
       await under(`${count}`, paged, paged.bytes + (count - LEAST_FRAMES) * paged.pager.frameBytes);
@@ -95,8 +96,11 @@ function someCounts(pages: number): number[] {
   return [...new Set([0, 0.25, 0.5, 0.75, 1].map((part) => Math.min(pages, Math.max(LEAST_FRAMES, Math.floor(part * pages)))))];
 }
 
-/** Rounds until there are enough; the paged run has loaded what it keeps before the first. */
-async function takeTurns(unpaged: PagingRun, paged: PagingRun, { cpuSeconds = () => 0, seconds = 3, signal }: PagingBench): Promise<Round[]> {
+/**
+ * Rounds until there are enough; the paged run has loaded what it keeps before the first.
+ * @param same computes what the paged run does, without paging; by default the unpaged run
+ */
+async function takeTurns(unpaged: PagingRun, paged: PagingRun, same: PagingRun | undefined, { cpuSeconds = () => 0, seconds = 3, signal }: PagingBench): Promise<Round[]> {
   const timed = async (work: () => Promise<void>): Promise<{ ms: number; cpu: number }> => {
     signal?.throwIfAborted();
     const [began, cpuBefore] = [performance.now(), cpuSeconds()];
@@ -107,11 +111,12 @@ async function takeTurns(unpaged: PagingRun, paged: PagingRun, { cpuSeconds = ()
   const rounds: Round[] = [];
   for (let spent = 0; rounds.length < LEAST_ROUNDS || (spent < 1000 * seconds && rounds.length < MOST_ROUNDS); ) {
     const alone = await timed(() => unpaged.step());
+    const compute = same ? await timed(() => same.step()) : alone;
     const before = paged.stats;
     const step = await timed(() => paged.step());
     const after = paged.stats;
     const copies = await timed(() => paged.load());
-    rounds.push({ alone, step, copies: { ...copies, bytes: paged.stats.bytesUp - after.bytesUp }, before, after });
+    rounds.push({ alone, compute, step, copies: { ...copies, bytes: paged.stats.bytesUp - after.bytesUp }, before, after });
     spent += alone.ms;
   }
   while (unpaged.results.length < paged.results.length) await unpaged.step();
