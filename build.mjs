@@ -120,7 +120,7 @@ export const [${Object.keys(WASM_TARGETS)}] = [${texts.map((_, k) => `bytes(turn
   },
 };
 
-const ENTRIES = ["index", "quant", "train", "text", "node", "cli"];
+const ENTRIES = ["index", "quant", "train", "text", "bench", "node", "cli"];
 
 async function buildJs() {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
@@ -128,8 +128,15 @@ async function buildJs() {
     ...COMMON, entryPoints: ENTRIES.map((n) => `src/${n}.ts`), outdir: "dist", splitting: true, chunkNames: "chunks/[name]-[hash]",
     external: ["#kernels", "#quant-kernels"], plugins: [SMALL], define: { NIBBLELM_VERSION: JSON.stringify(version) },
   });
+  for (const name of ENTRIES) nameTypes(name);
   await buildKernels();
   await buildPlayground(version);
+}
+
+/** Deno finds the types of a module from JSR by its first line. */
+function nameTypes(entry) {
+  const file = `dist/${entry}.js`;
+  if (entry !== "cli") writeFileSync(file, `/* @ts-self-types="./jsr/${entry}.d.ts" */\n${readFileSync(file, "utf8")}`);
 }
 
 /** What `#kernels` and `#quant-kernels` of package.json lead to: bytes, or modules where a runtime compiles none. */
@@ -182,6 +189,16 @@ async function bundle(dir, pattern) {
   return outdir;
 }
 
+/** For JSR: Deno looks for no other file than the one named, so declarations name each other `.d.ts`, which TypeScript refuses in npm's. */
+function declareForJsr() {
+  rmSync("dist/jsr", { recursive: true, force: true });
+  cpSync("dist/types", "dist/jsr", { recursive: true });
+  for (const name of readdirSync("dist/jsr", { recursive: true }).map(String).filter((f) => f.endsWith(".d.ts"))) {
+    const file = join("dist/jsr", name);
+    writeFileSync(file, readFileSync(file, "utf8").replace(/((?:from|import\() ?"\.[^"]*?)\.ts"/g, '$1.d.ts"'));
+  }
+}
+
 /** What `import kernels from "nibblelm/kernels.wasm"` gives, where a runtime can import it. */
 function declareWasm() {
   const text = "declare const module: WebAssembly.Module;\nexport default module;\n";
@@ -190,6 +207,7 @@ function declareWasm() {
 
 function buildTypes() {
   run("node_modules/.bin/tsc", ["--noEmit", "false", "--emitDeclarationOnly", "--declaration", "--outDir", "dist/types", "--rootDir", "src", "-p", "tsconfig.types.json"]);
+  declareForJsr();
   declareWasm();
 }
 

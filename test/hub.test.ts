@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { DeviceError, FormatError, MemoryError, NibbleError, ShapeError } from "../src/errors.ts";
@@ -146,6 +148,20 @@ test("headers are read in parts, without a download", fresh(async ({ hub, cacheD
   assert.equal(await source.read(100_000, 10), WEIGHTS.slice(100_000, 100_010));
   assert.ok(hub.requests.filter(({ host }) => host === "cdn").every(({ line }) => / bytes=\d+-\d+$/.test(line)));
   assert.equal(await readdir(cacheDir), []);
+}));
+
+test("the command line inspects a model of the Hub by its headers, and generates with it from the cache", fresh(async ({ hub, cacheDir }) => {
+  const demo = await readdir("src/demo");
+  hub.repos.set("some/demo", { files: Object.fromEntries(await Promise.all(demo.map(async (file) => [file, await readFile(join("src/demo", file))] as const))) });
+  const env = { ...process.env, HF_ENDPOINT: hub.url, HF_HUB_CACHE: cacheDir, HF_HUB_OFFLINE: "", HF_TOKEN: "" };
+  const nibblelm = async (more: NodeJS.ProcessEnv, ...args: string[]): Promise<string> => (await promisify(execFile)(process.execPath, ["dist/cli.js", ...args], { env: { ...env, ...more } })).stdout;
+  assert.match(await nibblelm({}, "inspect", "some/demo"), /^some\/demo: model, safetensors/);
+  const blob = sha256(await readFile("src/demo/model.safetensors"));
+  assert.not.ok((await readdir(join(cacheDir, "models--some--demo/blobs"))).includes(blob), "the weights were not downloaded");
+  const call = ["generate", "--model", "some/demo", "-p", "Alice was", "--max-new-tokens", "4", "--device", "wasm"];
+  const text = await nibblelm({}, ...call);
+  assert.ok(text.trim().length > 0);
+  assert.is(await nibblelm({ HF_HUB_OFFLINE: "1" }, ...call), text);
 }));
 
 test("a path that is there is a path", fresh(async ({ hub, cacheDir }) => {

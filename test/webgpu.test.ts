@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { createDevice } from "../src/create-device.ts";
+import { createDevice, openHardwareGpu } from "../src/create-device.ts";
 import type { Device } from "../src/device.ts";
 import { DeviceError, KernelError, MemoryError, ShapeError } from "../src/errors.ts";
 import { defineOp, type Op } from "../src/op.ts";
@@ -46,6 +46,29 @@ absent("an adapter that gives no device", async () => {
   const error = await refusal({ gpuAdapter: { info: { description: "busy" }, features: new Set(), limits, requestDevice } as unknown as GPUAdapter });
   assert.instance(error, DeviceError);
   assert.match(error.message, /busy gave no device: got in use/);
+});
+
+absent("an adapter that cannot compute, or says nothing of its limits", async () => {
+  const limits = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 0, maxComputeInvocationsPerWorkgroup: 0, maxComputeWorkgroupSizeX: 0 };
+  for (const [given, message] of [[limits, /maxComputeWorkgroupStorageSize of graphics: expected at least 16384, got 0\n {2}hint: use another adapter, or choose the device wasm/], [{}, /maxStorageBuffersPerShaderStage of graphics: expected at least 8\n/]] as const) {
+    const error = await refusal({ gpuAdapter: { info: { description: "graphics" }, features: new Set(), limits: given } as unknown as GPUAdapter });
+    assert.instance(error, DeviceError);
+    assert.match(error.message, message);
+  }
+});
+absent("a driver that fails when asked", async () => {
+  const error = await refusal({ gpu: { requestAdapter: async () => { throw new Error("no Vulkan loader"); } } as unknown as GPU });
+  assert.instance(error, DeviceError);
+  assert.match(error.message, /the driver failed when asked for an adapter: got no Vulkan loader\n {2}hint: update the driver/);
+});
+absent("the package webgpu is not installed: exit code 3 and how to install it; auto says that it takes the CPU", async () => {
+  const hooks = 'export async function resolve(name, context, next) { if (name === "webgpu") throw new Error("Cannot find package"); return next(name, context); }';
+  const register = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});`;
+  const { status, stderr } = spawnSync(process.execPath, ["--import", `data:text/javascript,${encodeURIComponent(register)}`, "dist/cli.js", "eval", "--model", "demo", "--data", "demo", "--device", "webgpu"], { encoding: "utf8" });
+  assert.is(status, 3, stderr);
+  assert.match(stderr, /nibblelm: webgpu: the package webgpu could not be loaded: got Cannot find package\n {2}hint: npm install webgpu, or choose the device wasm/);
+  const { device, choice } = await openHardwareGpu(async () => { throw new DeviceError("webgpu", "the package webgpu could not be loaded"); }, {});
+  assert.equal([device, choice], [undefined, "wasm: webgpu: the package webgpu could not be loaded"]);
 });
 
 absent("the command line without a driver exits with 3 and says what to try", () => {
@@ -113,6 +136,17 @@ async function onDevice(device: WebGpuDevice, limits: string): Promise<void> {
     }
     assert.throws(() => device.write(t, new Uint8Array(31)), (error: unknown) => error instanceof ShapeError);
     device.free(t);
+  });
+
+  here("a tensor freed right after it was used: what was queued with it is done first", async () => {
+    const [x, y] = [device.allocate("f32", [1000], "x"), device.allocate("f32", [1000], "y")];
+    device.run(fill, { y: x }, { n: 1000, value: 7 });
+    device.run(copy, { x, y }, { n: 1000 });
+    device.free(x);
+    const reading = device.read(y);
+    device.free(y);
+    assert.ok(((await reading) as Float32Array).every((value) => value === 7));
+    assert.throws(() => device.run(fill, { y }, { n: 1000, value: 1 }), (error: unknown) => error instanceof DeviceError && /y: expected a tensor of this device, got one that was freed/.test(error.message));
   });
 
   here("views at any element, and operands in one buffer", async () => {

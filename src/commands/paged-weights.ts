@@ -48,7 +48,7 @@ export class PagedWeights {
   async made(weight: QuantizedWeight): Promise<PagedWeight> {
     const { packed, absmax, nestedAbsmax, nested } = weight;
     const hint = "write the 4-bit model once with `nibblelm quantize`: its pages can be read again";
-    if (this.#device.kind === "wasm" && !this.#options.hostMemory) throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: `at most ${this.#device.memory.limit} bytes of memory`, hint });
+    if (this.#device.kind === "wasm" && !this.#options.hostMemory) throw new MemoryError(this.#name, "no room for all layers, which are being quantized", { expected: "pages that a file can give again", got: "a base that no file has in 4 bits", hint });
     const first = this.#parts.length;
     for (const tensor of nested ? [packed, absmax, nestedAbsmax] : [packed, absmax]) {
       const bytes = await this.#device.read(tensor);

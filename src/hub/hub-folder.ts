@@ -1,5 +1,6 @@
 import { DeviceError, FormatError, ShapeError } from "../errors.ts";
 import { httpFolder } from "../io/http.ts";
+import { systemError } from "../io/node-errors.ts";
 import { openSource } from "../io/node.ts";
 import type { ByteSource, SourceFolder } from "../io/types.ts";
 import { RepoCache } from "./hub-cache.ts";
@@ -51,7 +52,10 @@ async function remoteFolder(id: HubId, cache: RepoCache, client: HubClient, { sh
     await cache.remember(id.revision, sha);
     return openSource(cache.snapshot(sha));
   };
-  return folder(id, names, once(bring));
+  return folder(id, names, once((file) => bring(file).catch((cause: unknown) => {
+    signal?.throwIfAborted();
+    throw systemError(`${id.repo}/${file}`, cause); // a cache that may not be written, for one
+  })));
 }
 
 async function cachedFolder(id: HubId, cache: RepoCache, why: string): Promise<SourceFolder> {

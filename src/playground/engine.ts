@@ -95,7 +95,7 @@ export class Engine {
     this.#forgetModel(); // training loads its own copy
     const device = await this.#on(settings);
     const result = await train({
-      model: (await this.#storage.folder("model"))!, data: trainFile, output, device, resume: checkpoint, signal,
+      model: await this.#stored(), data: trainFile, output, device, resume: checkpoint, signal,
       r: settings.r, loraAlpha: settings.loraAlpha, learningRate: settings.learningRate, lrSchedulerType: "linear",
       warmupSteps: Math.min(10, settings.steps), maxSteps: settings.steps, perDeviceTrainBatchSize: settings.batch, gradientAccumulationSteps: 1,
       maxLength: settings.length, saveSteps: SAVE_STEPS, paging: pagingOn(device),
@@ -195,8 +195,7 @@ export class Engine {
   async #languageModel(settings: Settings, tell: Listener): Promise<LanguageModel> {
     const device = await this.#on(settings);
     if (this.#model) return this.#model;
-    const model = await this.#storage.folder("model");
-    if (!model) throw new FormatError("model", "none chosen yet");
+    const model = await this.#stored();
     const load = (on: Device): Promise<LanguageModel> => loadModel({
       model, device: on, paging: pagingOn(on), onProgress: (done, total) => tell({ type: "progress", what: "Loading", done, total }),
     });
@@ -207,6 +206,13 @@ export class Engine {
       // Buffers that a GPU keeps from the training before may be what is missing under a budget: a new device has none.
       return (this.#model = await load(await this.#replaceDevice(await deviceFor(settings), this.#deviceKey)));
     }
+  }
+
+  /** The model in storage, by the name that a person knows: adapters tell it. */
+  async #stored(): Promise<SourceFolder> {
+    const folder = await this.#storage.folder("model");
+    if (!folder) throw new FormatError("model", "none chosen yet");
+    return { ...folder, name: this.#state.model?.name ?? folder.name };
   }
 
   #forgetModel(): void {

@@ -5,7 +5,7 @@ import type { Engine } from "./engine.ts";
 import { showNf4 } from "./nf4-panel.ts";
 import type { PagingStats } from "../pager/pager.ts";
 import type { ChatMessage } from "../text/chat.ts";
-import type { DataFacts, EngineEvent, Measured, ModelFacts, Opened, RunFacts, Settings } from "./session.ts";
+import { suggestedRate, type DataFacts, type EngineEvent, type Measured, type ModelFacts, type Opened, type RunFacts, type Settings } from "./session.ts";
 import { installOffline } from "./offline.ts";
 
 const engine = wrap<Engine>(new Worker(new URL("worker.js", import.meta.url), { type: "module" }));
@@ -31,7 +31,7 @@ function refresh(): void {
   button("write").disabled = busy || !model;
   button("download").disabled = busy || !run || run.step === 0;
   for (const field of form.elements) (field as HTMLInputElement).disabled = busy || paused;
-  text("budget-of", settings().device === "webgpu" ? "GPU budget in MB" : "Memory budget in MB");
+  text("budget-of", settings().device === "webgpu" ? "GPU budget in MB" : "RAM budget in MB");
   show("new-talk", Object.values(talks).some((talk) => talk.length > 0));
 }
 
@@ -89,8 +89,12 @@ const listener = proxy((event: EngineEvent): void => {
   ]);
 });
 
-function pagingMeters({ resident, pages, bytesUp, bytesRead }: PagingStats): [string, string, number?][] {
-  return [["Pages resident", `${resident} of ${pages}`, resident / pages], ["Paged in", bytes(bytesUp)], ...(bytesRead ? [["of it from storage", bytes(bytesRead), bytesRead / bytesUp] as [string, string, number]] : [])];
+function pagingMeters({ residentLayers, layers, bytesUp, bytesDown, bytesRead }: PagingStats): [string, string, number?][] {
+  return [
+    ["Layers resident", `${residentLayers} of ${layers}`, residentLayers / layers],
+    ["Paged in", `${bytes(bytesUp)}${bytesRead ? `, ${bytes(bytesRead)} from storage` : ""}`],
+    ...(bytesDown ? [["Paged out", bytes(bytesDown)] as [string, string]] : []),
+  ];
 }
 
 function progress(what: string, part: number): void {
@@ -173,6 +177,7 @@ async function showExhibit(): Promise<void> {
 async function chooseModel(files: File[] | "demo", name = "model"): Promise<void> {
   await doing(async () => {
     showModel(await engine.chooseModel(files, name, settings(), listener));
+    fieldOf("learningRate").value = String(suggestedRate(model!.parameters));
     showRun(undefined);
     endTalks();
     await showExhibit();

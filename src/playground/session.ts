@@ -19,6 +19,11 @@ export const DEFAULT_SETTINGS: Settings = {
   r: 16, loraAlpha: 16, learningRate: 5e-3, steps: 120, batch: 8, length: 128, device: "wasm", megabytes: undefined, prompt: "Alice was",
 };
 
+/** The demo is so small that it learns little at the rate that is usual for QLoRA. */
+export function suggestedRate(parameters: number): number {
+  return parameters < 2e7 ? DEFAULT_SETTINGS.learningRate : 2e-4;
+}
+
 export interface ModelFacts {
   readonly name: string;
   readonly parameters: number;

@@ -52,7 +52,9 @@ export async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
     });
   }
   const { powerPreference } = options;
-  const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
+  const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {}).catch((cause: unknown) => {
+    throw new DeviceError("webgpu", "the driver failed when asked for an adapter", { got: cause instanceof Error ? cause.message : cause, hint: `update the driver, ${HINT_WASM}`, cause });
+  });
   if (!adapter) {
     throw new DeviceError("webgpu", "no GPU adapter", {
       expected: "a Vulkan, Metal or Direct3D 12 driver", got: "none that WebGPU accepts",
@@ -74,7 +76,7 @@ export function adapterFacts(adapter: GPUAdapter): AdapterFacts {
 export async function requestDevice(adapter: GPUAdapter, options: GpuOptions): Promise<GPUDevice> {
   for (const [limit, least] of Object.entries(NEEDED)) {
     const got = adapter.limits[limit as keyof typeof NEEDED];
-    if (got < least) throw new DeviceError("webgpu", `${limit} of ${adapterFacts(adapter).name}`, { expected: `at least ${least}`, got, hint: `use another adapter, ${HINT_WASM}` });
+    if (!(got >= least)) throw new DeviceError("webgpu", `${limit} of ${adapterFacts(adapter).name}`, { expected: `at least ${least}`, got, hint: `use another adapter, ${HINT_WASM}` });
   }
   const requiredLimits = options.defaultLimits ? {} : Object.fromEntries(WANTED.map((limit) => [limit, adapter.limits[limit]]));
   const requiredFeatures: GPUFeatureName[] = featuresFor(options.variants ?? [], adapter, adapterFacts(adapter).name);

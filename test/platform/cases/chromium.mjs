@@ -2,33 +2,25 @@
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
-import { chromium as browserType } from "playwright-core";
+import { bundlePage, launchChromium } from "../support/browser.mjs";
 import { demo } from "../support/project.mjs";
 import { serveSite } from "../support/site.mjs";
 import { closeLosses } from "./servers.mjs";
-
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export async function chromium(report, folder) {
   console.log("Chromium");
   const site = join(folder, "site");
   mkdirSync(site);
-  await build({ absWorkingDir: folder, entryPoints: ["page.mjs", "worker.mjs"], bundle: true, minify: true, format: "esm", outdir: site, logLevel: "error" });
+  await bundlePage(folder, ["page.mjs", "worker.mjs"], site);
   cpSync(join(folder, "page.html"), join(site, "page.html"));
   cpSync(join(folder, "text.txt"), join(site, "text.txt"));
-  const browser = await launch();
+  const browser = await launchChromium();
   const context = { report, browser, folders: { "/demo/": demo(folder), "/": site }, losses: undefined };
   try {
     await allCases(context);
   } finally {
     await browser.close();
   }
-}
-
-function launch() {
-  // Containers have no user namespaces for the sandbox; SwiftShader is the GPU of machines without one.
-  return browserType.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"] });
 }
 
 /** Opens the page, calls `work` on it, and holds that nothing was written to the console as an error. */

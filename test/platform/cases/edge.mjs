@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { bundleWorker, demo, tool } from "../support/project.mjs";
 import { serveSite } from "../support/site.mjs";
 import { mostMemory, startServer, startWorkerd } from "../support/servers.mjs";
@@ -13,6 +13,7 @@ import { announce, chunksOf, postStream, syntheticFile } from "../support/synthe
 const OCTETS = { "content-type": "application/octet-stream" };
 const JSON_TYPE = { "content-type": "application/json" };
 const LIMIT = 128e6;
+const HERE = fileURLToPath(new URL(".", import.meta.url));
 
 export async function edge(report, folder) {
   const library = await import(pathToFileURL(join(folder, "node_modules/nibblelm/dist/node.js")).href);
@@ -27,6 +28,7 @@ export async function edge(report, folder) {
     });
     const started = {
       workerd: () => startWorkerd(tool("@cloudflare/workerd-linux-64/bin/workerd"), join(folder, "worker"), context.env),
+      "edge-light": () => startServer(tool("node-22/bin/node"), [join(HERE, "../support/edge-light.mjs"), join(folder, "edge/edge-light.mjs"), join(folder, "node_modules/nibblelm/dist/wasm")], folder, context.env),
       Deno: () => startServer(tool("@deno/linux-x64-glibc/deno"), ["run", "--no-prompt", "--allow-net", "--allow-env=MODEL_URL,ADAPTERS,HOSTS,PORT", "edge/deno.mjs"], folder, context.env),
       "Node 22 behind Hono": () => startServer(tool("node-22/bin/node"), ["edge/node.mjs"], folder, context.env),
     };

@@ -60,7 +60,8 @@ export function createHandler({ modelUrl, adapters, hosts, maxBodyBytes = 64e9, 
       if (!route) throw new HttpError(Object.keys(routes).some((key) => key.endsWith(` ${pathname}`)) ? 405 : 404, "see the list of routes");
       return await route(request, { query, signal: request.signal, waitUntil });
     } catch (error) {
-      await request.body?.cancel().catch(() => {}); // locked when it was being read: then its reader has cancelled it
+      // Not awaited: where a runtime has made two of the body, this ends with the other. Locked when it was being read: then its reader has cancelled it.
+      request.body?.cancel().catch(() => {});
       return Response.json({ error: error instanceof NibbleError || error instanceof HttpError ? error.message : "internal error" }, { status: statusOf(error) });
     }
   };

@@ -6,6 +6,8 @@ import type { Op } from "../../../src/op.ts";
 import { WebGpuDevice } from "../../../src/webgpu/device.ts";
 import { opTests } from "../../ops/index.ts";
 import { disagreement } from "../../support/agreement.ts";
+import { faultyGpu } from "../../support/faulty-gpu.ts";
+import { integers } from "../../support/numbers.ts";
 import { runOp, sameBits } from "../../support/run-op.ts";
 import { agreementOn, varies, variantDevices } from "../../support/variants.ts";
 
@@ -41,6 +43,8 @@ export async function trust(host: Host): Promise<Outcome> {
     if (one !== device) await one.dispose();
   }
   await checkCurve(device, host, settle);
+  await checkLongRun(device, host, settle);
+  await checkLoss(host, settle);
   const { buffers } = device.memory;
   settle("live buffers at the end", buffers === 0 ? undefined : `: expected 0, got ${buffers}`);
   await device.dispose();
@@ -100,6 +104,46 @@ async function goldenRows(host: Host): Promise<Uint8Array<ArrayBuffer>> {
   const length = ids.shape[2];
   const rows = Array.from({ length: ids.data.length / length }, (_, row) => JSON.stringify({ input_ids: Array.from(ids.data.subarray(row * length, (row + 1) * length) as Int32Array) }));
   return new TextEncoder().encode(rows.join("\n"));
+}
+
+/** Steps of a model that takes milliseconds; every one tells `tell`. */
+async function trainOdd(device: WebGpuDevice, host: Host, maxSteps: number, tell: (loss: number) => void): Promise<void> {
+  const files = await Promise.all([["test/golden/odd/model-nf4-dq", "config.json"], ["test/golden/odd/model-nf4-dq", "model.safetensors"], ["src/demo", "tokenizer.json"], ["src/demo", "tokenizer_config.json"]].map(async ([folder, file]) => [file, await host.read(`${folder}/${file}`)] as const));
+  const rows = Array.from({ length: 8 }, (_, i) => JSON.stringify({ input_ids: [...integers(12, i + 1, 259)] })).join("\n");
+  await train({
+    device, model: memoryFolder("odd", files), data: { name: "rows.jsonl", bytes: new TextEncoder().encode(rows) }, output: nowhere(),
+    r: 2, learningRate: 1e-4, perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 2, maxSteps, maxLength: 12, saveSteps: 50, onStep: ({ loss }) => tell(loss),
+  });
+}
+
+/** Memory stands still: after the third step no buffer is made, and none is kept. */
+async function checkLongRun(device: WebGpuDevice, host: Host, settle: Settle): Promise<void> {
+  const steps = 15 * host.steps; // 300 where the curve has 20
+  const seen: string[] = [];
+  await trainOdd(device, host, steps, () => {
+    const { buffers, live, created } = device.memory;
+    seen.push(`${buffers} buffers, ${live} bytes, ${created} made`);
+  });
+  const [first, last] = [seen[2], seen.at(-1)];
+  host.say(`${steps} steps: ${last}`);
+  settle(`memory over ${steps} steps`, seen.length === steps && seen.slice(2).every((state) => state === first) ? undefined : `: expected ${first} after every step from the third on, got ${last} after ${seen.length}`);
+}
+
+/** The device taken away in the middle of a run. */
+async function checkLoss(host: Host, settle: Settle): Promise<void> {
+  const losses: number[][] = [];
+  const submits: number[] = [];
+  for (const lose of [false, true]) {
+    const { gpu, counts } = faultyGpu(host.gpu, lose ? { loseAtSubmit: submits[0] - 10 } : {});
+    const device = await WebGpuDevice.create({ gpu });
+    const told: number[] = [];
+    await trainOdd(device, host, 12, (loss) => told.push(loss));
+    await device.dispose();
+    submits.push(counts.submits);
+    losses.push(told);
+    if (lose) settle("devices of a run that lost one", counts.devices === 2 ? undefined : `: expected 2, got ${counts.devices}`);
+  }
+  settle("losses of a run that lost its device", losses[0].length === 12 && String(losses[1]) === String(losses[0]) ? undefined : `: expected ${losses[0]}, got ${losses[1]}`);
 }
 
 /** A run folder that keeps nothing. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chooseDemo, chooseShort, fill, idle, launch, root, saw, says, serveStatic, trainToTheEnd } from "./harness.mjs";
+import { chooseShort, launch, root, saw, says, serveStatic, trainToTheEnd } from "./harness.mjs";
 
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src data:; connect-src 'self'";

@@ -27,11 +27,11 @@ export function makeProject() {
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** `edge/worker.mjs`, measured, as a user's bundler for Workers does it: the conditions choose modules in place of bytes. */
-export async function bundleWorker(folder) {
+/** By default `edge/worker.mjs`, measured. As a user's bundler for Workers does it: the conditions choose modules in place of bytes. */
+export async function bundleWorker(folder, worker = "measured-worker.mjs") {
   cpSync(join(HERE, "support/measured-worker.mjs"), join(folder, "measured-worker.mjs"));
   await build({
-    absWorkingDir: folder, entryPoints: { worker: "measured-worker.mjs" }, outdir: join(folder, "worker"), bundle: true, minify: true, format: "esm", target: "es2022",
+    absWorkingDir: folder, entryPoints: { worker }, outdir: join(folder, "worker"), bundle: true, minify: true, format: "esm", target: "es2022",
     conditions: ["workerd", "worker", "browser"], loader: { ".wasm": "copy" }, assetNames: "[name]", logLevel: "error",
   });
   cpSync(join(folder, "edge/worker.capnp"), join(folder, "worker/worker.capnp"));
