@@ -269,6 +269,11 @@ export class LanguageModel {
   dispose(): void {
     void this.#unload();
   }
+
+  /** As `dispose`, and waits until the files are closed: `await using model = await loadModel(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#unload();
+  }
 }
 
 export interface GenerationSummary {
