@@ -3,10 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { adapterModules, attachForTraining } from "../src/commands/attach-adapter.ts";
 import { loadModel } from "../src/commands/language-model.ts";
+import { loadLlama } from "../src/commands/load-llama.ts";
+import { openModel } from "../src/commands/open-model.ts";
 import { quantize } from "../src/commands/quantize.ts";
 import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
 import { planSteps } from "../src/data/step-plan.ts";
+import { TRAIN_DEFAULTS } from "../src/commands/train-options.ts";
+import { BatchPass } from "../src/nn/batch-pass.ts";
 import { loadDataset } from "../src/data/dataset.ts";
 import type { Device } from "../src/device.ts";
 import { FormatError, MemoryError } from "../src/errors.ts";
@@ -130,6 +135,22 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     }
   });
   if (brief) return paging.run();
+
+  if (name === "wasm") paging("a sweep without a single target goes up and down like any other", async () => {
+    await using device = await make();
+    const checkpoint = await openModel(await openSource(MODEL));
+    const model = await loadLlama(device, checkpoint, { paging: { frames: 2, hostMemory: 0 } });
+    const { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern } = TRAIN_DEFAULTS;
+    const parameters = attachForTraining(model, adapterModules(model, { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" }), 0, 1);
+    const pass = new BatchPass(model, { batch: 1, length: 4, microBatches: 1, rank: r, training: true, recompute: true, dropout: false });
+    const batch = { batch: 1, length: 4, ids: Int32Array.of(1, 2, 3, 4), targets: new Int32Array(4).fill(-100) };
+    await pass.train([batch], 1);
+    assert.equal([...(await pass.losses([batch]))[0]], [0, 0, 0, 0]);
+    assert.is(model.pager!.stats.loads, PAGES + PAGES - 2);
+    for (const owner of [pass, parameters, model]) owner.dispose();
+    await model.pager!.close();
+    await checkpoint.close();
+  });
 
   if (name === "wasm") paging("P8: four micro-batches that share a sweep move the bytes of one, and leave the bits of one after the other", async () => {
     const options = { gradientAccumulationSteps: 4, evalData: undefined, gradientCheckpointing: true };
