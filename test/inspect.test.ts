@@ -12,6 +12,7 @@ import { memoryFolder } from "../src/io/memory.ts";
 import { openSource } from "../src/io/node.ts";
 import { dequantizeTensor } from "../src/quant/dequantize-tensor.ts";
 import { quantizeTensor } from "../src/quant/quantize-tensor.ts";
+import * as quantEntry from "../src/quant.ts";
 import { WasmDevice } from "../src/wasm/device.ts";
 import { dequantizeIntegers, quantizeIntegers } from "./ops/integers.ts";
 import { roundBf16, roundF16 } from "./ops/half.ts";
@@ -24,6 +25,14 @@ const inspectPath = async (path: string): Promise<Inspection> => inspect({ sourc
 const f32 = (name: string, data: Float32Array, shape = [data.length]): HostTensor => ({ name, dtype: "F32", shape, data });
 const file = (...tensors: HostTensor[]) => memoryFolder("file", [["some.safetensors", encodeSafetensors(tensors)]]);
 const find = ({ tensors }: Inspection, name: string): InspectedTensor => tensors.find((tensor) => tensor.name === name)!;
+
+test("the small entry tells the same of safetensors, and where GGUF is opened", async () => {
+  for (const path of ["test/golden/tiny/model-nf4-dq", "src/demo"]) {
+    assert.equal(await quantEntry.inspect({ source: await openSource(path) }), await inspectPath(path));
+  }
+  const source = await openSource("test/golden/gguf/types.gguf");
+  await expectError(() => quantEntry.inspect({ source }), FormatError, /expected a model, an adapter, or a \.safetensors file, got types\.gguf\n {2}hint: `inspect` of `nibblelm` opens GGUF files/);
+});
 
 test("bitsandbytes' double quantization, to the byte", async () => {
   const path = "test/golden/tiny/model-nf4-dq";

@@ -3,10 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { adapterModules, attachForTraining } from "../src/commands/attach-adapter.ts";
 import { loadModel } from "../src/commands/language-model.ts";
+import { loadLlama } from "../src/commands/load-llama.ts";
+import { openModel } from "../src/commands/open-model.ts";
 import { quantize } from "../src/commands/quantize.ts";
 import { train, type TrainCall, type TrainResult } from "../src/commands/train.ts";
 import { planSteps } from "../src/data/step-plan.ts";
+import { TRAIN_DEFAULTS } from "../src/commands/train-options.ts";
+import { BatchPass } from "../src/nn/batch-pass.ts";
 import { loadDataset } from "../src/data/dataset.ts";
 import type { Device } from "../src/device.ts";
 import { FormatError, MemoryError } from "../src/errors.ts";
@@ -95,10 +100,14 @@ preparing.run();
 /** The same on every device; with `brief` only what threads could change. */
 function onDevice(name: string, make: (limit?: number) => Promise<Device>, counts: readonly number[], brief = false): void {
   const paging = suite(`paging on ${name}`);
+  let first: Promise<{ whole: Run; peak: number }> | undefined;
+  const unpaged = (): Promise<{ whole: Run; peak: number }> => first ??= (async () => {
+    await using resident = await make();
+    return { whole: await run(resident), peak: resident.memory.peak };
+  })();
 
   paging("every number of frames trains to the same bits as no paging, with the fewest loads", async () => {
-    await using resident = await make();
-    const whole = await run(resident);
+    const { whole } = await unpaged();
     assert.is(whole.result.paging, undefined);
     for (const frames of counts) {
       await using device = await make();
@@ -112,9 +121,8 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     expectSame(await run(device, { paging: { frames: 2, hostMemory: 3 * PAGE }, gradientCheckpointing: true }), whole, "recomputed activations, little host memory");
   });
   paging("P4, P6: layers' inputs and AdamW's states on the host, in a file if need be, train to the same bits; the same goes down and up", async () => {
-    await using resident = await make();
-    const whole = await run(resident);
-    for (const hostMemory of brief ? [undefined] : [undefined, 100_000]) {
+    const { whole } = await unpaged();
+    for (const hostMemory of brief ? [undefined] : counts.length > 2 ? [undefined, 100_000] : [100_000]) {
       await using device = await make();
       const before = device.memory.buffers;
       const paged = await run(device, { activationOffloading: true, optim: "paged_adamw", paging: { frames: 2, hostMemory } });
@@ -127,9 +135,30 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
       assert.is(optimizerBytes, STEPS * 2 * 4 * STATES);
       assert.is(spilledBytes > 0, hostMemory !== undefined);
       assert.is(device.memory.buffers, before, "all memory is given back");
+      if (hostMemory === undefined) continue;
+      const states = (of: Run): Promise<Buffer> => readFile(join(of.result.outputDir, "checkpoint-1", "optimizer.safetensors"));
+      assert.ok((await states(paged)).equals(await states(whole)), "a checkpoint has the states, wherever they are");
+      const resumed = await run(device, { resume: await openSource(join(whole.result.outputDir, "checkpoint-1")), optim: "paged_adamw", paging: { hostMemory } });
+      assert.ok(resumed.adapter.equals(whole.adapter), "a checkpoint goes on, wherever the states are");
     }
   });
   if (brief) return paging.run();
+
+  if (name === "wasm") paging("a sweep without a single target goes up and down like any other", async () => {
+    await using device = await make();
+    const checkpoint = await openModel(await openSource(MODEL));
+    const model = await loadLlama(device, checkpoint, { paging: { frames: 2, hostMemory: 0 } });
+    const { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern } = TRAIN_DEFAULTS;
+    const parameters = attachForTraining(model, adapterModules(model, { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" }), 0, 1);
+    const pass = new BatchPass(model, { batch: 1, length: 4, microBatches: 1, rank: r, training: true, recompute: true, dropout: false });
+    const batch = { batch: 1, length: 4, ids: Int32Array.of(1, 2, 3, 4), targets: new Int32Array(4).fill(-100) };
+    await pass.train([batch], 1);
+    assert.equal([...(await pass.losses([batch]))[0]], [0, 0, 0, 0]);
+    assert.is(model.pager!.stats.loads, PAGES + PAGES - 2);
+    for (const owner of [pass, parameters, model]) owner.dispose();
+    await model.pager!.close();
+    await checkpoint.close();
+  });
 
   if (name === "wasm") paging("P8: four micro-batches that share a sweep move the bytes of one, and leave the bits of one after the other", async () => {
     const options = { gradientAccumulationSteps: 4, evalData: undefined, gradientCheckpointing: true };
@@ -163,8 +192,7 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
   });
 
   paging("a limit is kept by the byte; pages fill what it leaves, and the smallest that the error names works", async () => {
-    await using resident = await make();
-    const whole = await run(resident);
+    const { whole, peak } = await unpaged();
     await using tight = await make(1_000_000);
     const message = await rejects(() => run(tight), MemoryError, /memory: limit for .*: expected at least \d+ bytes, got \d+\n {2}hint/);
     const smallest = Number(/at least (\d+)/.exec(message)![1]);
@@ -182,7 +210,7 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     // By itself a run pages no more than its limit asks for: the base, then recomputing, then inputs, then the optimizer.
     const ladder: number[] = [];
     for (const part of counts.length > 2 ? [0, 0.1, 0.3, 0.6, 2] : [0, 0.3]) {
-      const limit = Math.ceil(smallest + part * (resident.memory.peak - smallest));
+      const limit = Math.ceil(smallest + part * (peak - smallest));
       await using device = await make(limit);
       const paged = await run(device, { onProgress: (event) => {
         if (event.phase === "ready") ladder.push(Number(event.recompute) + Number(event.arrangement.stacked) + Number(event.arrangement.pagedOptimizer));

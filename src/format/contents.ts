@@ -1,7 +1,5 @@
 import { FormatError } from "../errors.ts";
 import type { SourceFolder } from "../io/types.ts";
-import { ggufTensors } from "./gguf-weights.ts";
-import { openGguf, type GgufFile } from "./gguf.ts";
 import { parseJsonObject } from "./json-object.ts";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from "./peft.ts";
 import { openSafetensorsTensors } from "./safetensors-weights.ts";
@@ -25,10 +23,11 @@ export interface Contents extends StoredFiles {
 const STATE_FILE = "trainer_state.json";
 
 /**
- * Opens a model folder, an adapter, a checkpoint of training, a `.gguf` or a `.safetensors` file. Reads headers alone.
+ * Opens a model folder, an adapter, a checkpoint of training, a `.safetensors` file, or with `openGguf` a `.gguf` file, whose
+ * code is a tenth of the small entry. Reads headers alone.
  * @throws FormatError naming file, tensor and rule.
  */
-export async function openContents(folder: SourceFolder): Promise<Contents> {
+export async function openContents(folder: SourceFolder, openGguf?: (folder: SourceFolder, file: string) => Promise<Contents>): Promise<Contents> {
   if (await folder.has("config.json")) return safetensors(folder, "model", undefined, await jsonOf(folder, "config.json"));
   if (await folder.has(ADAPTER_CONFIG)) return adapter(folder);
   const files = await folder.list();
@@ -38,14 +37,14 @@ export async function openContents(folder: SourceFolder): Promise<Contents> {
     return found[0];
   };
   const gguf = only(".gguf");
-  if (gguf !== undefined) return ggufContents(folder, gguf);
+  if (gguf !== undefined && openGguf) return openGguf(folder, gguf);
   if (files.includes(SINGLE_FILE) || files.includes(INDEX_FILE)) return safetensors(folder, "tensors", undefined, undefined);
   const file = only(".safetensors");
   if (file !== undefined) return safetensors(folder, "tensors", file, undefined);
   const pickled = files.find((name) => /\.(bin|pt|pth)$/.test(name));
   throw new FormatError(folder.name, "tensors", {
-    expected: "a model, an adapter, a .gguf or a .safetensors file", got: pickled ?? files[0] ?? "an empty folder",
-    ...(pickled ? { hint: "pickled weights can run code and are never opened: convert them to safetensors" } : {}),
+    expected: `a model, an adapter, ${openGguf ? "a .gguf " : ""}or a .safetensors file`, got: gguf ?? pickled ?? files[0] ?? "an empty folder",
+    ...(gguf !== undefined ? { hint: "`inspect` of `nibblelm` opens GGUF files" } : pickled ? { hint: "pickled weights can run code and are never opened: convert them to safetensors" } : {}),
   });
 }
 
@@ -65,28 +64,4 @@ async function safetensors(folder: SourceFolder, kind: Contents["kind"], file: s
   const byName = new Intl.Collator("en", { numeric: true }).compare; // layer 2 before layer 10
   const tensors = new Map([...stored.tensors].sort(([a], [b]) => byName(a, b)));
   return { ...stored, tensors, name: folder.name, kind, format: "safetensors", config };
-}
-
-async function ggufContents(folder: SourceFolder, name: string): Promise<Contents> {
-  const source = await folder.open(name);
-  try {
-    const file = await openGguf(source);
-    return { ...ggufTensors(file), name: folder.name, kind: "model", format: `GGUF ${file.version}`, config: configOf(file) };
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
-}
-
-/** Of any family: the same keys stand behind the family's name. */
-function configOf({ metadata, tensors }: GgufFile): Json {
-  const family = metadata.get("general.architecture");
-  const of = (key: string): unknown => metadata.get(`${String(family)}.${key}`);
-  const tokens = metadata.get("tokenizer.ggml.tokens");
-  return {
-    model_type: family, num_hidden_layers: of("block_count"), hidden_size: of("embedding_length"), intermediate_size: of("feed_forward_length"),
-    num_attention_heads: of("attention.head_count"), num_key_value_heads: of("attention.head_count_kv"), head_dim: of("attention.key_length"),
-    vocab_size: Array.isArray(tokens) ? tokens.length : of("vocab_size"), tie_word_embeddings: tensors.has("token_embd.weight") && !tensors.has("output.weight"),
-    max_position_embeddings: of("context_length"), rope_theta: of("rope.freq_base"),
-  };
 }

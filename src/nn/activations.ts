@@ -43,7 +43,6 @@ export function allocateActivations(device: Allocator, shape: LlamaShape, rows: 
 /** Buffers that all layers share, one after the other. */
 export interface LayerScratch extends LinearScratch {
   readonly normed: Tensor; // f32[rows, hidden]
-  readonly projected: Tensor; // f32[rows, hidden]
   readonly inner: Tensor; // f32[rows, intermediate]
 }
 
@@ -51,7 +50,7 @@ export function allocateScratch(device: Allocator, shape: LlamaShape, rows: numb
   const { hidden, heads, inner } = widths(shape);
   const make = (name: string, n: number): Tensor => device.allocate("f32", [rows, n], `scratch.${name}`);
   return {
-    normed: make("normed", hidden), projected: make("projected", hidden), inner: make("inner", inner),
+    normed: make("normed", hidden), inner: make("inner", inner),
     u: make("u", rank), dropped: dropout ? make("dropped", Math.max(hidden, heads, inner)) : undefined,
   };
 }

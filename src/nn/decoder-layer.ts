@@ -1,5 +1,5 @@
 import type { Device } from "../device.ts";
-import { attention, attentionBackward, copy, rmsnorm, rmsnormBackward, rope, swiglu, swigluBackward } from "../ops/index.ts";
+import { attention, attentionBackward, rmsnorm, rmsnormBackward, rope, swiglu, swigluBackward } from "../ops/index.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LayerActivations, LayerGradients, LayerScratch, LinearName } from "./activations.ts";
 import { addResidual, type DropoutPosition, type Linear } from "./linear.ts";
@@ -44,9 +44,8 @@ export class DecoderLayer {
     through("v_proj", scratch.normed, kept.v);
     this.#rotate(device, rows, kept.q, kept.k, rotation, 1);
     device.run(attention, { q: kept.q, k: keys, v: values, y: kept.attended, lse: kept.lse }, this.#attentionParams(span));
-    through("o_proj", kept.attended, scratch.projected);
-    device.run(copy, { x, y: kept.middle }, { n: rows * hidden });
-    addResidual(device, scratch.projected, kept.middle, rows * hidden);
+    through("o_proj", kept.attended, kept.middle);
+    addResidual(device, x, kept.middle, rows * hidden);
 
     device.run(rmsnorm, { x: kept.middle, weight: this.postAttentionNorm, y: scratch.normed, rstd: kept.rstd2 }, { rows, n: hidden, eps });
     through("gate_proj", scratch.normed, kept.gate);
@@ -96,9 +95,7 @@ export class DecoderLayer {
 
   #rotate(device: Device, rows: number, q: Tensor, k: Tensor, { cos, sin, positions }: Rotation, sign: 1 | -1): void {
     const { headDim, numAttentionHeads, numKeyValueHeads } = this.#shape;
-    const shared = { rows, headDim, maxPositions: cos.shape[0], sign };
-    device.run(rope, { positions, cos, sin, x: q }, { ...shared, heads: numAttentionHeads });
-    device.run(rope, { positions, cos, sin, x: k }, { ...shared, heads: numKeyValueHeads });
+    device.run(rope, { positions, cos, sin, q, k }, { rows, heads: numAttentionHeads, kvHeads: numKeyValueHeads, headDim, maxPositions: cos.shape[0], sign });
   }
 
   #attentionParams({ batch, length, keyLength }: Span) {

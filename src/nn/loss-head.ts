@@ -71,7 +71,7 @@ export class LossHead {
   async run(tasks: readonly HeadTask[], scale: number): Promise<void> {
     const { head } = this.#model;
     const chunks = tasks.flatMap((task) => this.#chunksOf(task));
-    if (isSliced(head)) return this.#sweep(head, chunks, scale);
+    if (isSliced(head)) return this.#sweep(head, chunks, scale, tasks.some(({ d }) => d));
     for (const chunk of chunks) this.#whole(head, chunk, scale);
   }
 
@@ -107,13 +107,13 @@ export class LossHead {
     this.#normBackward(chunk, chunk.d);
   }
 
-  async #sweep(slices: readonly HeadSlice[], chunks: readonly Chunk[], scale: number): Promise<void> {
+  async #sweep(slices: readonly HeadSlice[], chunks: readonly Chunk[], scale: number, training: boolean): Promise<void> {
     const pager = this.#model.pager!;
     for (const { page, first, weight } of slices) {
       await pager.use(page);
       for (const chunk of chunks) this.#exponentials(weight, first, chunk);
     }
-    if (!chunks[0]?.d) {
+    if (!training) {
       for (const chunk of chunks) this.#entropy(chunk, 0, 0, scale);
       return;
     }

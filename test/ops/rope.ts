@@ -26,19 +26,22 @@ function tables(rows: number, headDim: number, maxPositions: number) {
   return { positions: integers(rows, 2, maxPositions), cos: angles.map(Math.cos), sin: angles.map(Math.sin) };
 }
 
-function sized(rows: number, heads: number, headDim: number, sign: number) {
+function sized(rows: number, heads: number, kvHeads: number, headDim: number, sign: number) {
   const maxPositions = 50;
   return {
-    name: `${rows}×${heads}×${headDim}, sign ${sign}`,
-    params: { rows, heads, headDim, maxPositions, sign },
-    inputs: { ...tables(rows, headDim, maxPositions), x: normals(rows * heads * headDim, 3) },
+    name: `${rows}×${heads}+${kvHeads}×${headDim}, sign ${sign}`,
+    params: { rows, heads, kvHeads, headDim, maxPositions, sign },
+    inputs: { ...tables(rows, headDim, maxPositions), q: normals(rows * heads * headDim, 3), k: normals(rows * kvHeads * headDim, 5) },
   };
 }
 
 export default {
   op: rope,
-  cases: [sized(1, 1, 2, 1), sized(3, 2, 6, -1), sized(40, 9, 64, 1), sized(5, 3, 64, -1), sized(7, 2, 20, 1), sized(0, 1, 8, 1)],
-  reference: ({ positions, cos, sin, x }, { rows, heads, headDim, sign }) => ({ x: ropeReference(x, { positions, cos, sin }, rows, heads, headDim, sign) }),
+  cases: [sized(1, 1, 1, 2, 1), sized(3, 2, 1, 6, -1), sized(40, 9, 3, 64, 1), sized(5, 3, 3, 64, -1), sized(7, 2, 1, 20, 1), sized(0, 1, 1, 8, 1)],
+  reference: ({ positions, cos, sin, q, k }, { rows, heads, kvHeads, headDim, sign }) => ({
+    q: ropeReference(q, { positions, cos, sin }, rows, heads, headDim, sign),
+    k: ropeReference(k, { positions, cos, sin }, rows, kvHeads, headDim, sign),
+  }),
   gradients: () => {
     const [rows, heads, headDim] = [3, 2, 6];
     const t = tables(rows, headDim, 8);

@@ -68,12 +68,11 @@ export const STEP: readonly Shape[] = [
   shapeOf(ops.swigluBackward, "1024x1536", { n: M * INNER }, LAYERS),
   shapeOf(ops.rmsnorm, "1024x576", { rows: M, n: HIDDEN, eps: 1e-5 }, 4 * LAYERS),
   shapeOf(ops.rmsnormBackward, "1024x576", { rows: M, n: HIDDEN, accumulate: 1 }, 2 * LAYERS),
-  shapeOf(ops.rope, "1024x9x64", { rows: M, heads: 9, headDim: 64, maxPositions: 256, sign: 1 }, 2 * LAYERS),
+  shapeOf(ops.rope, "1024x12x64", { rows: M, heads: 9, kvHeads: 3, headDim: 64, maxPositions: 256, sign: 1 }, 2 * LAYERS),
   shapeOf(ops.softmaxSlices, "128x49152", { rows: 128, n: VOCAB, first: 0, slice: SLICE, vocab: VOCAB }, 8),
   shapeOf(ops.crossEntropy, "128x49152", { rows: 128, n: VOCAB, first: 0, slice: SLICE, vocab: VOCAB, scale: 1 / 1024 }, 8),
   shapeOf(ops.sumSquares, "4.9 M", { n: 4_884_480 }, 1),
   shapeOf(ops.addScaled, "1024x576", { n: M * HIDDEN, alpha: 1 }, 2 * LAYERS),
-  shapeOf(ops.copy, "1024x576", { n: M * HIDDEN }, LAYERS),
   shapeOf(ops.dropout, "1024x576", { rows: M, n: HIDDEN, probability: 0.1, key0: 1, key1: 2, step: 3, sequence: 4, rowsPerSequence: 256, accumulate: 0 }, 0),
   shapeOf(ops.adamw, "4.9 M", { n: 4_884_480, learningRate: 1e-4, oneMinusBeta1: 0.1, beta2: 0.999, oneMinusBeta2: 0.001, eps: 1e-8, weightDecay: 0, correction1: 0.1, correction2: 0.001 }, 1),
 ];

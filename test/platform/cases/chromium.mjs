@@ -41,6 +41,18 @@ async function withPage({ browser, folders }, server, query, work) {
   }
 }
 
+/** The pressure is made up, as the protocol for developer tools allows; all behind it is Chromium's Compute Pressure. */
+async function politely(page) {
+  const tools = await page.context().newCDPSession(page);
+  const say = (state) => tools.send("Emulation.setPressureStateOverride", { source: "cpu", state });
+  await tools.send("Emulation.setPressureSourceOverrideEnabled", { source: "cpu", enabled: true, metadata: { available: true } });
+  await page.exposeFunction("__tell", (allowance) => say(allowance === 1 ? "nominal" : "critical"));
+  const { allowed, device } = await page.evaluate("politely(2)");
+  assert.deepEqual(allowed, [1, 2]);
+  assert.match(device, /2 threads, polite/);
+  return `${device}: ${allowed}`;
+}
+
 async function allCases(context) {
   const { report, browser } = context;
   const right = ({ losses, text, exact }) => {
@@ -57,6 +69,7 @@ async function allCases(context) {
     assert.ok(site.requests.some(({ path, range }) => path.endsWith("model.safetensors") && range), "the model comes by range requests");
     return result.device;
   }));
+  await report.check("polite: threads go while the pressure that Chromium tells is critical, and come back", () => withPage(context, { isolated: true }, "", politely));
   await report.check("in a worker, cross-origin isolated", () => withPage(context, { isolated: true }, "?threads=2", async (page) => {
     const result = await page.evaluate("inWorker()");
     right(result);

@@ -1,3 +1,4 @@
+import { createDevice } from "nibblelm";
 import { fineTuneAndAsk } from "./browser.mjs";
 
 const query = new URLSearchParams(location.search);
@@ -20,3 +21,18 @@ globalThis.inWorker = (more = {}) => new Promise((resolve, reject) => {
   worker.onerror = ({ message }) => reject(new Error(message));
   worker.postMessage({ ...options, ...more });
 });
+
+/** What a polite device is allowed, in threads, until it is allowed all again: `__tell` hears of every change. */
+globalThis.politely = async (threads) => {
+  const allowed = [];
+  const ended = Promise.withResolvers();
+  const device = await createDevice({ kind: "wasm", threads, polite: true, onAllowance: (allowance) => {
+    allowed.push(allowance);
+    globalThis.__tell(allowance);
+    if (allowance === threads) ended.resolve();
+  } });
+  globalThis.__tell(threads);
+  await ended.promise;
+  await device.dispose();
+  return { allowed, device: device.description };
+};
