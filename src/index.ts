@@ -5,19 +5,22 @@ export { quantizeStream, type QuantizeStreamOptions } from "./quant/quantize-str
 export { dequantizeStream, type DequantizeStreamOptions } from "./quant/dequantize-stream.ts";
 export { storageBytesOf, type NestedState, type QuantizedByTable, type QuantizedIntegers, type QuantizedTensor, type ValueType } from "./quant/quantized-tensor.ts";
 
-export { quantize, type QuantizeCall, type QuantizeOptions, type QuantizeResult } from "./commands/quantize.ts";
+export {
+  evaluate, inspect, LanguageModel, loadModel, merge, quantize, train,
+  type EvaluateOptions, type InspectCall, type LoadModelOptions, type MergeCall, type QuantizeCall, type TrainCall,
+} from "./anywhere.ts";
+export type { QuantizeOptions, QuantizeResult } from "./commands/quantize.ts";
 export { mergeTensor, type MergeTensorCall } from "./commands/merge-tensor.ts";
-export { merge, type MergeCall, type MergeDtype, type MergeOptions, type MergeResult } from "./commands/merge.ts";
+export type { MergeDtype, MergeOptions, MergeResult } from "./commands/merge.ts";
 export type { ModelSizes, TensorProgress } from "./commands/convert-model.ts";
 export type { Difference, TensorDifference } from "./commands/difference.ts";
-export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
+export type { DataFile, StepEvent, TrainProgress, TrainResult } from "./commands/train.ts";
 export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
 export type { Recovered } from "./commands/recovery.ts";
-export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
 export type { Evaluation } from "./commands/evaluate.ts";
-export { loadModel, type AdapterUse, type GenerateOptions, type GenerationSummary, type LanguageModel, type LoadedAdapter, type LoadModelOptions } from "./commands/language-model.ts";
+export type { AdapterUse, GenerateOptions, GenerationSummary, LoadedAdapter } from "./commands/language-model.ts";
 
-export { inspect, type InspectCall, type InspectedTensor, type Inspection, type QuantizationBytes, type TensorQuantization } from "./commands/inspect.ts";
+export type { InspectedTensor, Inspection, QuantizationBytes, TensorQuantization } from "./commands/inspect.ts";
 export type { ResolutionError, TensorErrors } from "./commands/resolution-errors.ts";
 export type { Resolution } from "./commands/resolutions.ts";
 

@@ -1,7 +1,7 @@
 /** Fine-tuning alone: a device, a run, its loss, and folders to read from and write to. */
-export { train, type DataFile, type StepEvent, type TrainCall, type TrainProgress, type TrainResult } from "./commands/train.ts";
+export { evaluate, train, type EvaluateOptions, type TrainCall } from "./anywhere.ts";
+export type { DataFile, StepEvent, TrainProgress, TrainResult } from "./commands/train.ts";
 export { TRAIN_DEFAULTS, type QuantizeOnLoad, type TrainOptions } from "./commands/train-options.ts";
-export { evaluate, type EvaluateOptions } from "./commands/evaluate-model.ts";
 export type { Evaluation } from "./commands/evaluate.ts";
 
 export { createDevice, type DeviceOptions } from "./create-device.ts";

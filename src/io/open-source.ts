@@ -26,9 +26,14 @@ export async function openSource(input: SourceInput, options: OpenSourceOptions 
     return oneFile(options.name ?? (last || undefined), new Uint8Array(await input.arrayBuffer()));
   }
   if (input instanceof ReadableStream) return oneFile(options.name, new Uint8Array(await new Response(input as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer()));
+  if (typeof input !== "object" || input === null) throw refused(input);
   if ("list" in input && typeof input.list === "function") return input as SourceFolder;
   if (Symbol.iterator in input) return severalFiles(input, options.name);
-  throw new ShapeError("openSource", "source", { expected: "a URL, bytes, a Blob, files, a Response, a stream or a folder", got: typeof input });
+  throw refused(input);
+}
+
+function refused(input: unknown): ShapeError {
+  return new ShapeError("openSource", "source", { expected: "a URL, bytes, a Blob, files, a Response, a stream or a folder", got: typeof input });
 }
 
 async function oneFile(name: string | undefined, content: Uint8Array | Blob): Promise<SourceFolder> {
