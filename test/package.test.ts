@@ -55,9 +55,11 @@ try {
   if (!(error instanceof ShapeError)) throw error;
 }
 (await loadModel({ model: "merged", device })).dispose();
-const again = await loadModel({ model: "demo-nf4", device });
-const rank: number = (await again.loadAdapter("adapter")).rank;
-again.dispose();
+let rank = 0;
+{
+  await using again = await loadModel({ model: "demo-nf4", device });
+  rank = (await again.loadAdapter("adapter")).rank;
+}
 await device.dispose();
 console.log(JSON.stringify({ entries, worst, refused, hint, text, tokens, device: device.description, quantized: quantized.quantized, merged: merged.merged, replaced, rank, files: [...sink.files.keys()] }));
 `;

@@ -12,11 +12,9 @@ import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatMessage } from "../text/chat.ts";
 import { StopText } from "../text/stop-text.ts";
 import { evaluateRows, type Evaluation } from "./evaluate.ts";
-import { fitMemory } from "./fit-memory.ts";
 import { openModel } from "./open-model.ts";
-import { loadLlama } from "./load-llama.ts";
+import { placeBase } from "./place-base.ts";
 import { PlacedAdapter } from "./placed-adapter.ts";
-import { quantizationOf } from "./quantize-while-loading.ts";
 import { Recovery, type Recovered } from "./recovery.ts";
 import type { TokenRow } from "../data/collate.ts";
 import type { QuantizeOnLoad } from "./train-options.ts";
@@ -37,8 +35,6 @@ export interface LoadModelOptions {
   readonly onRecovered?: (event: Recovered) => void;
   readonly signal?: AbortSignal | undefined;
 }
-
-const TYPICAL_RANK = 64;
 
 /** An adapter in a model's device memory. It changes nothing until a call names it. */
 export interface LoadedAdapter {
@@ -81,19 +77,6 @@ export async function loadModel<M extends LanguageModel = LanguageModel>(options
     await checkpoint.close();
     throw error;
   }
-}
-
-/** The base on the device, as much of it as fits beside a text of the length that is expected. */
-async function placeBase(options: LoadModelOptions, checkpoint: Checkpoint, paging: PagingOptions | undefined): Promise<Llama> {
-  const quantization = quantizationOf({ quantize: options.quantize ?? "none", blocksize: options.blocksize ?? 64, doubleQuant: options.doubleQuant ?? true });
-  const { device, maxLength: length = 512, onProgress, signal } = options;
-  const load = { quantization, onProgress, signal };
-  const fit = await fitMemory(device, checkpoint, { ...load, paging }, [undefined], (measured) => {
-    new BatchPass(measured, { batch: 1, length, microBatches: 1, rank: TYPICAL_RANK, training: false, recompute: true, dropout: false }).dispose();
-    new DecodePass(measured, length, TYPICAL_RANK);
-    return 0;
-  });
-  return loadLlama(device, checkpoint, { ...load, paging: fit.paging });
 }
 
 export class LanguageModel {
@@ -285,6 +268,11 @@ export class LanguageModel {
 
   dispose(): void {
     void this.#unload();
+  }
+
+  /** As `dispose`, and waits until the files are closed: `await using model = await loadModel(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#unload();
   }
 }
 

@@ -87,9 +87,8 @@ export class PlacedRun {
   /** Allocates everything that the run needs beside the model. */
   static async #place(model: Llama, prepared: Prepared, arrangement: Arrangement, tier: HostTier): Promise<PlacedRun> {
     const run = new PlacedRun(model, adapterModules(model, prepared.adapter), prepared, arrangement, tier);
-    await run.parameters.prepare();
-    await run.pass.prepare();
-    await run.optimizer.moments.prepare();
+    // The adapter may be read while something else is on its way to the host.
+    for (const other of [run.pass, run.optimizer.moments]) await Promise.all([run.parameters.prepare(), other.prepare()]);
     return run;
   }
 

@@ -84,9 +84,9 @@ export class MeasuringDevice implements Device {
   }
 
   #take(bytes: number): number {
-    const best = this.#idle.filter((idle) => idle >= bytes).sort((a, b) => a - b)[0];
-    if (best !== undefined) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
     const [least, most] = READ_BACK;
+    const best = this.#idle.filter((idle) => idle >= bytes && (bytes > least || idle === least)).sort((a, b) => a - b)[0];
+    if (best !== undefined) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
     const made = Math.min(most, Math.max(least, 2 ** Math.ceil(Math.log2(bytes))));
     this.#readBack += made;
     this.#changed();

@@ -7,6 +7,7 @@ import type { GpuBuffer, GpuMemory } from "./memory.ts";
 const LEAST = 65536; // one size serves every small read of a step
 const MOST = 16 * 2 ** 20; // larger tensors come in pieces
 const MARK = 4; // bytes
+const ROOM_FOR_MARK = 16; // sizes of buffers are multiples of that
 const MARKS = Uint32Array.from({ length: 1024 }, (_, i) => Math.imul(i + 1, 0x9e3779b1));
 
 /**
@@ -53,10 +54,11 @@ export class Readback {
   }
 
   #take(size: number): GpuBuffer {
-    // The smallest that will do: a large one is for those who need it.
-    const best = this.#idle.filter(({ bytes }) => bytes >= size + MARK).sort((a, b) => a.bytes - b.bytes)[0];
+    // The smallest that will do, but small reads leave large ones to those who have planned with them.
+    const most = size <= LEAST ? LEAST + ROOM_FOR_MARK : Infinity;
+    const best = this.#idle.filter(({ bytes }) => bytes >= size + MARK && bytes <= most).sort((a, b) => a.bytes - b.bytes)[0];
     if (best) return this.#idle.splice(this.#idle.indexOf(best), 1)[0];
-    return this.#memory.allocate(Math.min(MOST, Math.max(LEAST, 2 ** Math.ceil(Math.log2(size)))) + MARK, "readback", "read-back");
+    return this.#memory.allocate(Math.min(MOST, Math.max(LEAST, 2 ** Math.ceil(Math.log2(size)))) + ROOM_FOR_MARK, "readback", "read-back");
   }
 
   async #fetch(from: GpuBuffer, to: Uint8Array, mark: number): Promise<void> {

@@ -129,3 +129,6 @@ export async function drop(page, id, paths) {
   const data = { items: [], files: paths, dragOperationsMask: 1 };
   for (const type of ["dragEnter", "dragOver", "drop"]) await session.send("Input.dispatchDragEvent", { type, x: box.x + box.width / 2, y: box.y + box.height / 2, data });
 }
+
+/** Presses Stop, if there is still something to stop: an answer may have ended by itself. */
+export const hush = (page) => page.evaluate(() => document.getElementById("hush").click());

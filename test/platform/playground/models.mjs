@@ -4,7 +4,7 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createDevice, quantize } from "../../../dist/node.js";
 import { quantizeTensor } from "../../../dist/quant.js";
-import { chooseShort, drop, give, idle, root, saw, says, SHORT_TEXT, trainToTheEnd } from "./harness.mjs";
+import { chooseShort, drop, give, hush, idle, root, saw, says, SHORT_TEXT, trainToTheEnd } from "./harness.mjs";
 
 const TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
 
@@ -31,7 +31,7 @@ export async function models(suite) {
       await page.fill("#question", question);
       await page.click("#write");
       for (const side of ["without", "with"]) await says(page, side, before);
-      await page.click("#hush");
+      await hush(page);
       assert.equal(await saw(page), "");
     }
     await page.click("#new-talk");

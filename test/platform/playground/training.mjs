@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { createDevice, loadModel } from "../../../dist/node.js";
-import { chooseDemo, chooseShort, idle, ready, saw, says, trainToTheEnd } from "./harness.mjs";
+import { chooseDemo, chooseShort, hush, idle, ready, saw, says, trainToTheEnd } from "./harness.mjs";
 
 const STEPS = 24;
 
@@ -86,7 +86,7 @@ async function takeToNodeAndBack(page, folder) {
   await page.focus("#write");
   await page.keyboard.press("Enter");
   await says(page, "with", /The Mock Turtle.{20}/);
-  await page.click("#hush");
+  await hush(page);
   await idle(page);
   assert.notEqual(await page.textContent("#with"), await page.textContent("#without"));
 }
