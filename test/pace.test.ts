@@ -148,14 +148,15 @@ async function until(reached: () => boolean): Promise<void> {
 pace("in a browser: back while the machine's pressure is critical, no further while it is serious", async () => {
   const changes: number[] = [];
   const web = new WebPace((allowance) => changes.push(allowance), FakeObserver);
-  const device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(0), pace: web });
-  assert.equal([device.description.includes("2 threads, polite"), FakeObserver.observing], [true, 1]);
-  FakeObserver.say("critical");
-  await until(() => changes.length === 1);
-  FakeObserver.say("serious");
-  await new Promise((resolve) => setTimeout(resolve, 600));
-  assert.equal([changes, device.allowance, device.schedule.policy, device.schedule.least, device.schedule.changes], [[1], 1, "polite", 1, 1]);
-  await device.dispose();
+  {
+    await using device = await WasmDevice.create({ wasm: kernels, threads: 2, workers: nodeWorkersAt(0), pace: web });
+    assert.equal([device.description.includes("2 threads, polite"), FakeObserver.observing], [true, 1]);
+    FakeObserver.say("critical");
+    await until(() => changes.length === 1);
+    FakeObserver.say("serious");
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    assert.equal([changes, device.allowance, device.schedule.policy, device.schedule.least, device.schedule.changes], [[1], 1, "polite", 1, 1]);
+  }
   assert.is(FakeObserver.observing, 0);
 });
 

@@ -198,7 +198,7 @@ function onDevice(name: string, make: (limit?: number) => Promise<Device>, count
     const smallest = Number(/at least (\d+)/.exec(message)![1]);
     // What the program takes of the same memory, and what it needs to save, is asked for on top.
     const shared = await rejects(() => run(tight, { paging: { program: () => 1_000_000 } }), MemoryError, /at least/);
-    assert.is(Number(/at least (\d+)/.exec(shared)![1]), smallest + 1_000_000 + 6 * 4 * STATES);
+    assert.is(Number(/at least (\d+)/.exec(shared)![1]), smallest + 1_000_000 + 9 * 4 * STATES);
     for (const frames of counts.filter((count) => count === 2 || count === 7)) {
       const limit = smallest + (frames - 2) * PAGE;
       await using device = await make(limit);

@@ -17,9 +17,9 @@ export function resultFiles(adapter: AdapterConfig, matrices: Matrices, state: T
   return files;
 }
 
-/** Most bytes in host memory while one is saved: parameters and both moments, as they are and as files. */
+/** Most bytes in host memory while one is saved: parameters and both moments, as they are and as files, and half as much that was read before and is not collected yet. */
 export function checkpointBytes({ length }: AdapterParameters): number {
-  return 6 * 4 * length;
+  return 9 * 4 * length;
 }
 
 /** A result with the optimizer's moments: what `--resume` needs. */

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
-const [folder, layers = "40", budget = "950"] = process.argv.slice(2);
+const [folder, layers = "40", budget = "1100"] = process.argv.slice(2);
 if (!folder) throw new Error("usage: paging-rss.mjs FOLDER [LAYERS] [BUDGET_MB]");
 
 const MODEL = { vocab: 1024, hidden: 4096, inner: 11008, layers: Number(layers), heads: 32 };
