@@ -1,6 +1,6 @@
 // Node, Deno and Bun: fine-tune the demo model on a text, then generate with the adapter.
 // node train.mjs · deno run --allow-read --allow-write=. --allow-sys=cpus,uid train.mjs · bun train.mjs
-import { createDevice, loadModel, openSource, train } from "nibblelm/node";
+import { createDevice, loadModel, train } from "nibblelm/node";
 
 const device = await createDevice({ kind: "wasm", threads: 2 });
 const losses = [];
@@ -11,7 +11,7 @@ await train({
 });
 
 const model = await loadModel({ model: "demo", device });
-const adapter = await model.loadAdapter(await openSource("adapter"));
+const adapter = await model.loadAdapter("adapter");
 let text = "";
 for await (const piece of model.generate({ prompt: "Alice was", maxNewTokens: 8, adapters: [{ adapter }] })) text += piece;
 model.dispose();
