@@ -1,5 +1,5 @@
 // Matrix products on a GPU, one after the other in turns, beside @tensorflow/tfjs-backend-webgpu on the same adapter where
-// bench/peers has it installed (`npm ci --prefix bench/peers`). Processor time on a software adapter; else our own work by the
+// bench/peers has it installed (`npm install --prefix bench/peers`). Processor time on a software adapter; else our own work by the
 // GPU's timestamps where it has them, and the peer's, which reaches no timestamps from here, by the clock on the wall.
 // `npm run bench -- gpu [--rounds=N] [--only=TEXT]`
 import { createRequire } from "node:module";

@@ -11,7 +11,7 @@
 //   --size SIZE       in place of the suite's own
 //   --clock wall|cpu  cpu: by processor time, for one thread on a machine that others use too (default wall)
 //   --json FILE       every round, and the machine
-// First: npm run build, and npm ci --ignore-scripts in bench/peers (JavaScript peers; some 700 MB, most of it node-llama-cpp).
+// First: npm run build, and npm install --ignore-scripts in bench/peers (JavaScript peers; some 700 MB, most of it node-llama-cpp).
 import { spawn, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
