@@ -189,13 +189,17 @@ async function bundle(dir, pattern) {
   return outdir;
 }
 
+/** A browser's type, which Deno does not know; JSR forbids asking for the library that has it. */
+const FOLDER_HANDLE = "(typeof globalThis extends { FileSystemDirectoryHandle: { prototype: infer T } } ? T : never)";
+
 /** For JSR: Deno looks for no other file than the one named, so declarations name each other `.d.ts`, which TypeScript refuses in npm's. */
 function declareForJsr() {
   rmSync("dist/jsr", { recursive: true, force: true });
   cpSync("dist/types", "dist/jsr", { recursive: true });
   for (const name of readdirSync("dist/jsr", { recursive: true }).map(String).filter((f) => f.endsWith(".d.ts"))) {
     const file = join("dist/jsr", name);
-    writeFileSync(file, readFileSync(file, "utf8").replace(/((?:from|import\() ?"\.[^"]*?)\.ts"/g, '$1.d.ts"'));
+    const text = readFileSync(file, "utf8").replace(/((?:from|import\() ?"\.[^"]*?)\.ts"/g, '$1.d.ts"');
+    writeFileSync(file, text.replace(/\bFileSystemDirectoryHandle\b/g, FOLDER_HANDLE));
   }
 }
 

@@ -66,20 +66,22 @@ if (device) {
   });
 
   here("an answer is remembered by adapter; one of another version is not taken", async () => {
-    const bound = new Proxy(device, {
+    const as = (adapter: string, software: boolean): WebGpuDevice => new Proxy(device, {
       get: (target, name) => {
-        if (name === "adapter") return { ...target.adapter, name: "a GPU", software: false };
+        if (name === "adapter") return { ...target.adapter, name: adapter, software };
         const value: unknown = Reflect.get(target, name, target);
         return typeof value === "function" ? value.bind(target) : value;
       },
       set: (target, name, value) => Reflect.set(target, name, value, target),
     });
+    const bound = as("a GPU", false);
     const cache = new Map<string, string>([["a GPU", "no such"]]);
     const chosen = await chooseTiling(bound, probes, cache);
     assert.is(cache.get("a GPU"), chosen);
     const other = TILINGS.find((tiling) => tiling !== chosen)!;
     assert.is(await chooseTiling(bound, [], new Map([["a GPU", other]])), other, "not measured again");
-    if (device.adapter.software) assert.is(await chooseTiling(device, [], new Map([[device.adapter.name, "large"]])), "registers");
+    assert.is(await chooseTiling(as("llvmpipe", true), [], new Map([["llvmpipe", "large"]])), "registers", "nothing is measured on a CPU");
+    assert.is(await chooseTiling(as("SwiftShader driver 5.0.0", true), [], new Map()), "workgroup");
   });
 
   here("the file of answers", async () => {
