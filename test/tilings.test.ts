@@ -7,6 +7,7 @@ import { GpuTilingsFile } from "../src/io/gpu-tilings-node.ts";
 import { TILINGS, type Op, type Tiling } from "../src/op.ts";
 import { matmulNf4Nn, matmulNf4Nt, matmulNn, matmulNt, matmulTn } from "../src/ops/index.ts";
 import { chooseTiling, fastestTiling, type Probe } from "../src/webgpu/fastest-tiling.ts";
+import type { WebGpuDevice } from "../src/webgpu/device.ts";
 import { webGpuDevice } from "./support/devices.ts";
 import { normals } from "./support/numbers.ts";
 import type { Arrays, OpTest } from "./support/op-case.ts";
