@@ -16,7 +16,7 @@ import { BOUNDS, neighbourRows, type NeighbourRow } from "./verdict.ts";
 const ROUNDS = 5;
 
 /** `nibblelm bench neighbours`: what others keep of the CPU beside us, and what we get. */
-export async function benchNeighbours(threads: number | undefined, session: Session): Promise<{ readonly cases: readonly NeighbourRow[] }> {
+export async function benchNeighbours(threads: number | undefined, session: Session): Promise<{ readonly cases: readonly (NeighbourRow & { readonly op: string })[] }> {
   const { output, signal } = session;
   allowRelaxedSimd();
   const { usable } = countCores();
@@ -34,8 +34,9 @@ export async function benchNeighbours(threads: number | undefined, session: Sess
   output.endProgress();
   const rows = neighbourRows(readings, usable);
   for (const line of neighbourTable(rows)) output.line(line);
-  for (const row of rows) output.object({ event: "case", op: "neighbours", ...(snakeCased(row) as object) });
-  return { cases: rows };
+  const cases = rows.map((row) => ({ op: "neighbours", ...row }));
+  for (const row of cases) output.object({ event: "case", ...(snakeCased(row) as object) });
+  return { cases };
 }
 
 function openMode(mode: Mode, threads: number): Promise<WasmDevice> {
