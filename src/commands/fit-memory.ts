@@ -46,7 +46,7 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
   }
   throw new MemoryError("memory", `limit for ${checkpoint.name} and this work`, {
     expected: `at least ${smallest} bytes`, got: limit,
-    hint: "a smaller batch or max_length needs less",
+    hint: "a smaller batch or max_length needs less, and in training a smaller rank: saving a checkpoint holds the adapter several times",
   });
 }
 
