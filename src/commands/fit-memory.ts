@@ -3,7 +3,7 @@ import { MemoryError, ShapeError } from "../errors.ts";
 import type { Checkpoint, WeightTensor } from "../format/checkpoint.ts";
 import type { Llama } from "../nn/llama.ts";
 import { MeasuringDevice } from "../pager/measuring-device.ts";
-import { ROOM, type PagingOptions } from "../pager/pager.ts";
+import { LEAST_FRAMES, ROOM, type PagingOptions } from "../pager/pager.ts";
 import { elementsOf } from "../tensor.ts";
 import { loadLlama, type LoadOptions } from "./load-llama.ts";
 
@@ -39,7 +39,7 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
     if (smallest <= limit) return { paging: undefined, arrangement: arrangements[0] };
   }
   for (const arrangement of arrangements) {
-    const paged = await needs(arrangement, 2);
+    const paged = await needs(arrangement, LEAST_FRAMES);
     const least = leastOf(paged) + beside(paged);
     if (least <= limit) return { paging: paged.frames === undefined ? undefined : { ...paging, program: () => beside(paged) }, arrangement };
     smallest = Math.min(smallest, least);
@@ -52,7 +52,7 @@ export async function fitMemory<A>(device: Device, checkpoint: Checkpoint, optio
 
 /** Bytes of the device for a run with as few frames as work. */
 export async function smallestLimit(device: Device, checkpoint: Checkpoint, options: LoadOptions, work: (model: Llama) => Promise<void>): Promise<number> {
-  return leastOf(await measure(device, checkpoint, { ...options, paging: { ...options.paging, frames: 2 } }, (model) => work(model).then(() => 0)));
+  return leastOf(await measure(device, checkpoint, { ...options, paging: { ...options.paging, frames: LEAST_FRAMES } }, (model) => work(model).then(() => 0)));
 }
 
 function leastOf({ peak, frames }: Needs): number {
@@ -60,7 +60,7 @@ function leastOf({ peak, frames }: Needs): number {
 }
 
 function checkPaging({ frames, hostMemory }: PagingOptions = {}): void {
-  if (frames !== undefined && !(Number.isInteger(frames) && frames >= 2)) throw new ShapeError("paging", "frames", { expected: "a whole number of at least 2", got: frames });
+  if (frames !== undefined && !(Number.isInteger(frames) && frames >= LEAST_FRAMES)) throw new ShapeError("paging", "frames", { expected: "a whole number of at least 2", got: frames });
   if (hostMemory !== undefined && !(hostMemory >= 0)) throw new ShapeError("paging", "hostMemory", { expected: "bytes, 0 or more", got: hostMemory });
 }
 

@@ -1,6 +1,6 @@
 import type { Device } from "../device.ts";
 import { DeviceError, MemoryError } from "../errors.ts";
-import type { Pager, PagingOptions } from "../pager/pager.ts";
+import { LEAST_FRAMES, type Pager, type PagingOptions } from "../pager/pager.ts";
 
 /** That a device failed, and how the work goes on. */
 export interface Recovered {
@@ -10,8 +10,6 @@ export interface Recovered {
   /** The most frames from now on; undefined when that has not changed. */
   readonly frames: number | undefined;
 }
-
-const LEAST_FRAMES = 2;
 
 /**
  * What becomes of work whose device failed: a lost one is replaced as long as the work gets further in between; one that

@@ -1,7 +1,7 @@
 import code from "../../gpu/cross-entropy.wgsl";
 import { defineOp } from "../op.ts";
 import { EXP, rowwise } from "./gpu-lib.ts";
-import { checkSlices, slicesOf } from "./softmax-slices.ts";
+import { checkSlices, SLICE_PARAMS, slicesOf } from "./softmax-slices.ts";
 
 /**
  * The second half of what `softmax-slices` began, once `partials` has every slice (mₛ, Σₛ) of a row:
@@ -21,11 +21,7 @@ export const crossEntropy = defineOp({
     { name: "loss", dtype: "f32", access: "out", shape: ({ rows }) => [rows] },
   ],
   params: [
-    { name: "rows", type: "u32" },
-    { name: "n", type: "u32" },
-    { name: "first", type: "u32" },
-    { name: "slice", type: "u32" },
-    { name: "vocab", type: "u32" },
+    ...SLICE_PARAMS,
     { name: "scale", type: "f32" },
   ],
   check: checkSlices,

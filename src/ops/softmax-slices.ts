@@ -3,6 +3,15 @@ import { ShapeError } from "../errors.ts";
 import { defineOp } from "../op.ts";
 import { EXP, rowwise } from "./gpu-lib.ts";
 
+/** Which columns a call has, of both halves. */
+export const SLICE_PARAMS = [
+  { name: "rows", type: "u32" },
+  { name: "n", type: "u32" },
+  { name: "first", type: "u32" },
+  { name: "slice", type: "u32" },
+  { name: "vocab", type: "u32" },
+] as const;
+
 /**
  * The softmax of logits whose columns may come slice by slice, first half: z ← e^(z − m), m the largest of its row in
  * its slice, (m, Σ e^(z − m)) into that slice's place of `partials`, and z of the row's target into `wanted`.
@@ -20,13 +29,7 @@ export const softmaxSlices = defineOp({
     { name: "partials", dtype: "f32", access: "inout", shape: ({ rows, vocab, slice }) => [rows, slicesOf(vocab, slice), 2] },
     { name: "wanted", dtype: "f32", access: "inout", shape: ({ rows }) => [rows] },
   ],
-  params: [
-    { name: "rows", type: "u32" },
-    { name: "n", type: "u32" },
-    { name: "first", type: "u32" },
-    { name: "slice", type: "u32" },
-    { name: "vocab", type: "u32" },
-  ],
+  params: SLICE_PARAMS,
   check: checkSlices,
   tiles: ({ rows }) => rows,
   cost: ({ rows, n }) => ({ bytes: 8 * rows * n, flops: 20 * rows * n }),

@@ -2,6 +2,7 @@ import type { Device } from "../device.ts";
 import { MemoryError } from "../errors.ts";
 import type { SpillFile } from "../io/types.ts";
 import { LANES, PIECE } from "./pieces.ts";
+import { WriteFence } from "./write-fence.ts";
 
 export interface HostTierOptions {
   /** Bytes of host memory, outside the device, for pages that the device writes; default: as many as they need. */
@@ -30,10 +31,11 @@ export class HostTier {
   #inMemory = 0;
   #inFile = 0;
   #file: Promise<SpillFile> | undefined;
-  #behind: Promise<void> = Promise.resolve();
+  readonly #fence: WriteFence;
 
   constructor(device: Device, { hostMemory = Infinity, openSpill }: HostTierOptions = {}) {
     this.device = device;
+    this.#fence = new WriteFence(device);
     this.#limit = hostMemory;
     this.#openSpill = openSpill;
   }
@@ -74,12 +76,9 @@ export class HostTier {
     return done;
   }
 
-  /** Before a write: the CPU ends what is queued, a GPU may be one write behind, so at most one waits with a copy of its bytes. */
-  async fence(): Promise<void> {
-    const queued = this.device.finish();
-    queued.catch(() => undefined); // whoever reads a result is told
-    await (this.device.kind === "wasm" ? queued : this.#behind);
-    this.#behind = queued;
+  /** To be awaited before what is loaded is written to the device. */
+  fence(): Promise<void> {
+    return this.#fence.pass();
   }
 
   static stagingOf(lane: Lane, n: number): Float32Array<ArrayBuffer> {

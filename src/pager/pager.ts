@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import type { Page } from "./page.ts";
 import type { Plan } from "./plan.ts";
 import { PageStore } from "./store.ts";
+import { WriteFence } from "./write-fence.ts";
 
 export interface PagingOptions {
   /** The most frames; by default as many as the device's limit leaves room for. */
@@ -56,7 +57,7 @@ export interface PagingStats {
 }
 
 /** Least frames that work: one to compute with while the other is filled. */
-const LEAST = 2;
+export const LEAST_FRAMES = 2;
 /** Left alone for what the device allocates for itself in its first step: scratch, read-backs, copies of views. */
 export const ROOM = 2 ** 19;
 
@@ -81,7 +82,7 @@ export class Pager {
   readonly #resident = new Map<number, Tensor>(); // page → its frame
   #plan: Plan | undefined;
   #place = -1;
-  #behind: Promise<void> = Promise.resolve();
+  readonly #fence: WriteFence;
   #peakFrameBytes = 0;
   #peakHostBytes = 0;
   #loads = 0;
@@ -93,6 +94,7 @@ export class Pager {
     this.#device = device;
     this.pages = pages;
     this.#options = options;
+    this.#fence = new WriteFence(device);
     this.frameBytes = Math.max(...pages.map(({ bytes }) => bytes));
     this.#program = options.program?.() ?? 0;
     this.#store = new PageStore(pages, options.hostMemory ?? Infinity);
@@ -122,7 +124,7 @@ export class Pager {
   }
 
   get #least(): number {
-    return Math.min(LEAST, this.pages.length);
+    return Math.min(LEAST_FRAMES, this.pages.length);
   }
 
   /** What frames leave alone. On the CPU the page that is being read is under the same limit, and holes among tensors are too small for a frame. */
@@ -196,11 +198,7 @@ export class Pager {
 
   async #load(page: number, plan: Plan): Promise<void> {
     this.#store.prefetch(page);
-    // Starts what was queued. The CPU ends it first, a GPU may be one page behind: so at most one write waits with a copy of its bytes.
-    const queued = this.#device.finish();
-    queued.catch(() => undefined); // whoever reads a result is told
-    await (this.#device.kind === "wasm" ? queued : this.#behind);
-    this.#behind = queued;
+    await this.#fence.pass();
     const bytes = await this.#bytes(page);
     const frame = this.#free.pop() ?? this.#evict(plan);
     this.#device.write(frame, bytes);

@@ -108,14 +108,19 @@ export class TaskQueue {
 
   /** The ops up to the next host task, or one of them, and the host tasks that follow. */
   async #runNext(): Promise<void> {
-    const host = this.#tasks.findIndex((task) => "host" in task);
-    this.#running = this.#tasks.splice(0, this.#together() ? host : Math.min(1, host)) as OpTask[];
+    this.#running = this.#takeOps();
     await this.#run(this.#running);
     this.#running = [];
     for (let task = this.#tasks[0]; task && "host" in task; task = this.#tasks[0]) {
       this.#tasks.shift();
       this.#runHost(task);
     }
+  }
+
+  /** One by one, only the first task is looked at: there may be thousands. */
+  #takeOps(): OpTask[] {
+    const ops = this.#together() ? this.#tasks.findIndex((task) => "host" in task) : "host" in this.#tasks[0] ? 0 : 1;
+    return this.#tasks.splice(0, ops) as OpTask[];
   }
 
   #runHost(task: HostTask): void {

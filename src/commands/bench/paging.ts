@@ -1,7 +1,7 @@
 import type { Device } from "../../device.ts";
 import { DeviceError, ShapeError } from "../../errors.ts";
 import type { SourceFolder } from "../../io/types.ts";
-import type { PagingOptions } from "../../pager/pager.ts";
+import { LEAST_FRAMES, type PagingOptions } from "../../pager/pager.ts";
 import { arrangementsOf, type Arrangement } from "../arrangement.ts";
 import { smallestLimit } from "../fit-memory.ts";
 import { openModel } from "../open-model.ts";
@@ -28,7 +28,6 @@ export interface PagingBench {
   readonly signal?: AbortSignal | undefined;
 }
 
-const LEAST_FRAMES = 2;
 const WARM_STEPS = 3; // engines compile what runs often
 const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 31;
