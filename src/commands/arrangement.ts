@@ -1,3 +1,5 @@
+import { BatchPass, type BatchPassOptions } from "../nn/batch-pass.ts";
+import type { Llama } from "../nn/llama.ts";
 import type { TrainOptions } from "./train-options.ts";
 
 /** What of a training run lies where, besides the base. None of it changes a bit of the result. */
@@ -22,4 +24,9 @@ export function arrangementsOf({ gradientCheckpointing: wanted, activationOffloa
     if (JSON.stringify(next) !== JSON.stringify(before)) ladder.push(next);
   }
   return ladder;
+}
+
+/** Whether a pass recomputes. @param activationMemory bytes from which `auto` does */
+export function recomputes({ recompute }: Arrangement, model: Llama, sizes: Omit<BatchPassOptions, "recompute">, activationMemory: number): boolean {
+  return recompute === "auto" ? BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory : recompute;
 }

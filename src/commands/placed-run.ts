@@ -119,8 +119,7 @@ export class PlacedRun {
 
   /** What was paged so far; undefined when everything is on the device. */
   get paging(): PagingStats | undefined {
-    const { moments } = this.optimizer;
-    return pagingStats(this.model.device, this.model.pager, this.#tier, this.pass.stacked, moments instanceof PagedMoments ? moments.pages : undefined);
+    return pagingStats(this.model.device, this.model.pager, this.#tier, this.pass.stacked, this.optimizer.moments.copied);
   }
 
   async dispose(): Promise<void> {

@@ -2,12 +2,12 @@ import { planSteps, type StepPlan } from "../data/step-plan.ts";
 import { loadDataset, type Dataset } from "../data/dataset.ts";
 import type { Checkpoint } from "../format/checkpoint.ts";
 import { readAdapter, type AdapterConfig, type AdapterMatrices } from "../format/peft.ts";
-import { BatchPass, type BatchPassOptions } from "../nn/batch-pass.ts";
+import type { BatchPassOptions } from "../nn/batch-pass.ts";
 import type { Llama } from "../nn/llama.ts";
 import type { LoraModule } from "../nn/lora.ts";
 import type { HostTier } from "../pager/host-tier.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import type { Arrangement } from "./arrangement.ts";
+import { recomputes, type Arrangement } from "./arrangement.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { openModel } from "./open-model.ts";
 import { quantizationLabel } from "./quantize-while-loading.ts";
@@ -75,7 +75,7 @@ function adapterConfigOf(o: TrainOptions, baseModel: string): AdapterConfig {
 }
 
 /** Sizes of the largest batch of the run, and whether its activations are kept or recomputed. */
-export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter }: Prepared, modules: readonly LoraModule[], { recompute: wanted, stacked }: Arrangement, tier: HostTier): BatchPassOptions {
+export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter }: Prepared, modules: readonly LoraModule[], arrangement: Arrangement, tier: HostTier): BatchPassOptions {
   const longest = (set: Dataset): number => set.rows.reduce((most, row) => Math.max(most, row.inputIds.length), 1);
   const sizes = {
     batch: options.perDeviceTrainBatchSize,
@@ -84,6 +84,5 @@ export function passOptionsOf(model: Llama, { options, dataset, evalSet, adapter
     rank: Math.max(1, ...modules.map((m) => m.r)),
     training: true, dropout: adapter.loraDropout > 0,
   };
-  const recompute = wanted === "auto" ? BatchPass.bytes(model, { ...sizes, recompute: false }) > options.activationMemory : wanted;
-  return { ...sizes, recompute, stack: stacked ? tier : undefined };
+  return { ...sizes, recompute: recomputes(arrangement, model, sizes, options.activationMemory), stack: arrangement.stacked ? tier : undefined };
 }

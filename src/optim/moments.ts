@@ -1,5 +1,6 @@
 import type { Device } from "../device.ts";
 import { fill } from "../ops/index.ts";
+import type { CopyStats } from "../pager/paging-stats.ts";
 import { readPieces } from "../pager/pieces.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -11,6 +12,8 @@ export type MomentsUpdate = (begin: number, n: number, expAvg: Tensor, expAvgSq:
 
 /** AdamW's states, two values for each of `length` parameters, 0 in the beginning: on the device or paged. */
 export interface Moments {
+  /** Bytes that were copied; undefined on the device. */
+  readonly copied: CopyStats | undefined;
   /** To be awaited before frames of the base take the device's memory. */
   prepare(): Promise<void>;
   /** Queues the update of every element. */
@@ -21,6 +24,7 @@ export interface Moments {
 }
 
 export class ResidentMoments implements Moments {
+  readonly copied = undefined;
   readonly #device: Device;
   readonly #states: Readonly<Record<Moment, Tensor>>; // f32[length] each
   readonly #length: number;

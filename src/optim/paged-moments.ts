@@ -39,6 +39,8 @@ export class PagedMoments implements Moments {
     this.#sets = Array.from({ length: Math.min(2, this.#slices) }, (_, i) => ({ exp_avg: frame(`exp_avg frame ${i}`), exp_avg_sq: frame(`exp_avg_sq frame ${i}`), saved: Promise.resolve() }));
   }
 
+  get copied(): DirtyPages { return this.pages; }
+
   prepare(): Promise<void> {
     return this.pages.prepare(this.#sets[0].exp_avg);
   }

@@ -9,7 +9,7 @@ import { trainingStep, type StepResult } from "../../optim/training-step.ts";
 import { HostTier } from "../../pager/host-tier.ts";
 import type { PagingStats } from "../../pager/pager.ts";
 import { pagingStats } from "../../pager/paging-stats.ts";
-import { arrangementsOf, type Arrangement } from "../arrangement.ts";
+import { arrangementsOf, recomputes, type Arrangement } from "../arrangement.ts";
 import { adapterModules, attachForTraining, initialAdapter } from "../attach-adapter.ts";
 import { TRAIN_DEFAULTS } from "../train-options.ts";
 import type { BenchCase } from "./bench-case.ts";
@@ -39,7 +39,7 @@ export class Trainee {
   readonly #rows: readonly TokenRow[];
   #steps = 0;
 
-  constructor(model: Llama, batch: number, length: number, { recompute: wanted, stacked, pagedOptimizer }: Arrangement = arrangementsOf(TRAIN_DEFAULTS)[0]) {
+  constructor(model: Llama, batch: number, length: number, arrangement: Arrangement = arrangementsOf(TRAIN_DEFAULTS)[0]) {
     const config: AdapterConfig = { r, loraAlpha, loraDropout, useRslora, targetModules, rankPattern, alphaPattern, baseModel: "" };
     const { device } = model;
     const modules = adapterModules(model, config);
@@ -47,10 +47,9 @@ export class Trainee {
     parameters.write(initialAdapter(modules, seed));
     this.#model = model;
     this.#tier = new HostTier(device);
-    this.#optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS, pagedOptimizer ? new PagedMoments(this.#tier, parameters.length) : undefined);
+    this.#optimizer = new AdamW(device, parameters, ADAMW_DEFAULTS, arrangement.pagedOptimizer ? new PagedMoments(this.#tier, parameters.length) : undefined);
     const sizes = { batch, length, microBatches: 1, rank: r, training: true, dropout: loraDropout > 0 };
-    const recompute = wanted === "auto" ? BatchPass.bytes(model, { ...sizes, recompute: false }) > activationMemory : wanted;
-    this.#pass = new BatchPass(model, { ...sizes, recompute, stack: stacked ? this.#tier : undefined });
+    this.#pass = new BatchPass(model, { ...sizes, recompute: recomputes(arrangement, model, sizes, activationMemory), stack: arrangement.stacked ? this.#tier : undefined });
     this.#rows = Array.from({ length: batch }, (_, i): TokenRow => {
       const inputIds = someIds(length, model.shape.vocabSize, i * length);
       return { inputIds, labels: inputIds };
@@ -69,7 +68,6 @@ export class Trainee {
 
   /** Undefined when nothing is paged. */
   get paging(): PagingStats | undefined {
-    const { moments } = this.#optimizer;
-    return pagingStats(this.#model.device, this.#model.pager, this.#tier, this.#pass.stacked, moments instanceof PagedMoments ? moments.pages : undefined);
+    return pagingStats(this.#model.device, this.#model.pager, this.#tier, this.#pass.stacked, this.#optimizer.moments.copied);
   }
 }
